@@ -1,0 +1,71 @@
+"""Cells: pure pieces of work, named by the hash of everything that they depend on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+Json = Any  # JSON values: dict, list, str, int, float, bool, None
+
+
+def canonical(value: Json) -> bytes:
+    """The one JSON encoding of a value: sorted keys, no spaces, no NaN."""
+    return json.dumps(
+        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    ).encode()
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One piece of work: ``impl`` (``module:function``) applied to parameters and inputs.
+
+    ``version`` belongs to the code's meaning: raise it when the same parameters must give
+    another result. The key hashes kind, version, parameters and the inputs' keys; ``impl``
+    and ``label`` are not part of it, so that moving code recomputes nothing.
+    """
+
+    kind: str
+    version: int
+    params: Mapping[str, Json]
+    impl: str
+    inputs: tuple[Cell, ...] = ()
+    label: str = field(default="", compare=False)
+
+    @cached_property
+    def key(self) -> str:
+        """Hex SHA-256 of what the result depends on."""
+        body = {
+            "kind": self.kind,
+            "version": self.version,
+            "params": dict(self.params),
+            "inputs": [cell.key for cell in self.inputs],
+        }
+        return hashlib.sha256(canonical(body)).hexdigest()
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Cell) and other.key == self.key
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A finished cell: its JSON payload, and the folder of its files."""
+
+    key: str
+    payload: Json
+    folder: Path
+
+    def file(self, name: str) -> Path:
+        """The path of one of the result's files."""
+        return self.folder / name
+
+
+# A cell's code: parameters, the inputs' results in order, an empty folder for files → payload.
+CellFunction = Callable[[Mapping[str, Json], tuple[Result, ...], Path], Json]
