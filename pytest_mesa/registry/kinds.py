@@ -8,11 +8,11 @@ only when a cell runs. Other packages add kinds through the entry-point groups
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, Field, field_validator, model_validator
 
-from pytest_mesa.registry.models import Closed, Range, Slug
+from pytest_mesa.registry.models import Closed, Range, Slug, fault, repeated
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +24,22 @@ class Kind:
     impl: str
 
 
+def distinct(value: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The tuple itself, where nothing in it stands twice."""
+    if (index := repeated(value)) is not None:
+        raise fault(f"{value[index]!r} is given twice", index)
+    return value
+
+
+def refuse_own_rival(algorithm: str, rivals: tuple[str, ...]) -> None:
+    """An algorithm explains nothing beyond itself, so it can't be among its own rivals."""
+    if algorithm in rivals:
+        raise fault(
+            f"'{algorithm}' is the algorithm itself, so it is no rival",
+            *("rivals", rivals.index(algorithm)),
+        )
+
+
 class KnapsackTask(Closed):
     """0/1 knapsacks drawn uniformly from the given ranges (inclusive)."""
 
@@ -32,14 +48,17 @@ class KnapsackTask(Closed):
     weights: Range = (1, 5)
     values: Range = (1, 5)
     capacity: Range = (3, 10)
+    correlation: Literal["none", "strong"] = Field(
+        "none", description="strong: an item's value is its weight, give or take one."
+    )
 
-    @model_validator(mode="after")
-    def _ranges(self) -> KnapsackTask:
-        for name in ("weights", "values", "capacity"):
-            low, high = getattr(self, name)
-            if not 1 <= low <= high:
-                raise ValueError(f"{name}: a range is [low, high] with 1 <= low <= high")
-        return self
+    @field_validator("weights", "values", "capacity")
+    @classmethod
+    def _ascending(cls, value: Range) -> Range:
+        low, high = value
+        if not 1 <= low <= high:
+            raise fault("a range is [low, high] with 1 <= low <= high")
+        return value
 
 
 class SiteSearch(Closed):
@@ -56,7 +75,15 @@ class SiteSearch(Closed):
 class SpikeIn(Closed):
     """Planted strengths, ascending, tried until one is seen: the limit of detection."""
 
-    strengths: tuple[float, ...] = (0.2, 0.35, 0.5)
+    strengths: tuple[float, ...] = Field((0.2, 0.35, 0.5), min_length=1)
+
+    @field_validator("strengths")
+    @classmethod
+    def _ascending(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        for index, (before, strength) in enumerate(zip((0.0, *value), value, strict=False)):
+            if not before < strength <= 1:
+                raise fault("strengths ascend, each above 0 and at most 1", index)
+        return value
 
 
 class CausalState(Closed):
@@ -65,10 +92,25 @@ class CausalState(Closed):
     kind: Literal["causal-state"]
     task: KnapsackTask
     algorithm: Slug
-    states: tuple[int, ...] = Field((2, 3, 4), description="Stages of the algorithm swapped.")
+    states: tuple[int, ...] = Field(
+        (2, 3, 4), min_length=1, description="Stages of the algorithm swapped."
+    )
     rivals: tuple[Slug, ...] = ("random-subspace", "raw-items")
     search: SiteSearch = SiteSearch()
     spike_in: SpikeIn = SpikeIn()
+
+    @field_validator("states", "rivals")
+    @classmethod
+    def _distinct(cls, value: tuple[Any, ...]) -> tuple[Any, ...]:
+        return distinct(value)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> CausalState:
+        for index, state in enumerate(self.states):
+            if not 1 <= state <= self.task.items:
+                raise fault(f"a stage is one of 1 to {self.task.items}, the items", "states", index)
+        refuse_own_rival(self.algorithm, self.rivals)
+        return self
 
 
 class Agreement(Closed):
@@ -80,6 +122,16 @@ class Agreement(Closed):
     rivals: tuple[Slug, ...] = Field(min_length=1)
     probes: tuple[Slug, ...] = ()
 
+    @field_validator("rivals", "probes")
+    @classmethod
+    def _distinct(cls, value: tuple[Any, ...]) -> tuple[Any, ...]:
+        return distinct(value)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Agreement:
+        refuse_own_rival(self.algorithm, self.rivals)
+        return self
+
 
 class Generalisation(Closed):
     """Does accuracy carry over, one axis at a time, to instances outside training?"""
@@ -88,10 +140,21 @@ class Generalisation(Closed):
     task: KnapsackTask
     axes: dict[Slug, KnapsackTask] = Field(min_length=1)
 
+    @model_validator(mode="after")
+    def _moved(self) -> Generalisation:
+        for name, axis in self.axes.items():
+            if axis == self.task:
+                raise fault("an axis differs from the task; this one is the same", "axes", name)
+        return self
+
 
 CAUSAL_STATE = Kind("causal-state", CausalState, "pytest_mesa.experiments.causal_state:STUDY")
 AGREEMENT = Kind("agreement", Agreement, "pytest_mesa.experiments.agreement:STUDY")
 GENERALISATION = Kind(
     "generalisation", Generalisation, "pytest_mesa.experiments.generalisation:STUDY"
 )
-KNAPSACK = Kind("knapsack", KnapsackTask, "pytest_mesa.tasks.knapsack:TASK")
+KNAPSACK = Kind("knapsack", KnapsackTask, "pytest_mesa.tasks.knapsack.instances:draw")
+
+# Named here as well as in the distribution's entry points, which a source checkout may lack.
+EXPERIMENTS = (CAUSAL_STATE, AGREEMENT, GENERALISATION)
+TASKS = (KNAPSACK,)

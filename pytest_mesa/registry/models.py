@@ -4,11 +4,22 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
 Scalar = str | int | float | bool
 Slug = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=80)]
 Range = tuple[int, int]
+
+
+def fault(message: str, *at: str | int) -> PydanticCustomError:
+    """A rule that a record breaks. ``at`` leads from the record to the field to point at."""
+    return PydanticCustomError("rule", "{why}", {"why": message, "at": at})
+
+
+def repeated(values: tuple[object, ...]) -> int | None:
+    """The index of the first value that stands in the tuple before, or None."""
+    return next((i for i, value in enumerate(values) if value in values[:i]), None)
 
 
 class Closed(BaseModel):
@@ -35,14 +46,15 @@ class SubjectSpec(Closed):
 
     @model_validator(mode="after")
     def _one_source(self) -> SubjectSpec:
-        given = [k for k in ("recipe", "compiled", "ref", "released") if getattr(self, k)]
+        sources = ("recipe", "compiled", "ref", "released")
+        given = [name for name in sources if getattr(self, name) is not None]
         if len(given) != 1:
-            raise ValueError(
-                "name exactly one of recipe, compiled, ref, released"
+            raise fault(
+                "a subject names exactly one of recipe, compiled, ref, released"
                 + (f" (found {', '.join(given)})" if given else "")
             )
-        if self.untrained and not self.recipe:
-            raise ValueError("untrained needs a recipe")
+        if self.untrained and self.recipe is None:
+            raise fault("only a recipe has an untrained network", "untrained")
         return self
 
 
@@ -60,6 +72,17 @@ class Controls(Closed):
     must_detect: tuple[SubjectSpec, ...] = Field(min_length=1)
     must_not_detect: tuple[SubjectSpec, ...] = Field(min_length=1)
 
+    @model_validator(mode="after")
+    def _known_truth(self) -> Controls:
+        for role in ("must_detect", "must_not_detect"):
+            for index, control in enumerate(getattr(self, role)):
+                if control.released:
+                    raise fault(
+                        "a released model is no control: its ground truth is unknown",
+                        *(role, index, "released"),
+                    )
+        return self
+
 
 class Region(Closed):
     """A half-line of the estimand: ``below`` or ``above`` a number."""
@@ -70,7 +93,7 @@ class Region(Closed):
     @model_validator(mode="after")
     def _one_side(self) -> Region:
         if (self.below is None) == (self.above is None):
-            raise ValueError("give exactly one of below, above")
+            raise fault("a region has exactly one of below, above")
         return self
 
 
@@ -84,6 +107,13 @@ class VerdictRule(Closed):
     alpha: float = Field(0.05, gt=0, le=0.2)
     budget: int = Field(3000, ge=100, le=1_000_000, description="Observations per subject.")
 
+    @field_validator("quantifier")
+    @classmethod
+    def _fraction(cls, value: object) -> object:
+        if isinstance(value, dict) and not 0 < value.get("fraction", 0) < 1:
+            raise fault("fraction is between 0 and 1", "fraction")
+        return value
+
     @model_validator(mode="after")
     def _apart(self) -> VerdictRule:
         low, high = (
@@ -92,9 +122,14 @@ class VerdictRule(Closed):
             else (self.refuted.below, self.predicted.above)
         )
         if low is None or high is None:
-            raise ValueError("predicted and refuted must face away from each other")
+            side = "below" if self.predicted.below is not None else "above"
+            other = "above" if side == "below" else "below"
+            raise fault(f"predicted is '{side}', so refuted must be '{other}'", "refuted")
         if not low < high:
-            raise ValueError("predicted and refuted must leave an indifference zone between them")
+            raise fault(
+                f"predicted and refuted must leave a gap between them ({low:g} is not < {high:g})",
+                "refuted",
+            )
         return self
 
 
@@ -102,7 +137,7 @@ class Prediction(Closed):
     """One falsifiable claim and the experiment that decides it."""
 
     prediction: Slug
-    title: str
+    title: str = Field(max_length=200)
     claim: str
     notes: tuple[str, ...] = ()
     tags: tuple[Slug, ...] = ()
@@ -112,3 +147,24 @@ class Prediction(Closed):
     controls: Controls
     verdict: VerdictRule
     seed: int = Field(0, ge=0, le=2**31 - 1)
+
+    @field_validator("title", "claim")
+    @classmethod
+    def _said(cls, value: str) -> str:
+        if not value.strip():
+            raise fault("expected text, found none")
+        return value
+
+    @field_validator("title")
+    @classmethod
+    def _one_line(cls, value: str) -> str:
+        if "\n" in value.strip():
+            raise fault("a title is one line")
+        return value
+
+    @field_validator("tags")
+    @classmethod
+    def _once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if (index := repeated(value)) is not None:
+            raise fault(f"the tag '{value[index]}' is given twice", index)
+        return value

@@ -3,21 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
-Json = Any  # JSON values: dict, list, str, int, float, bool, None
-
-
-def canonical(value: Json) -> bytes:
-    """The one JSON encoding of a value: sorted keys, no spaces, no NaN."""
-    return json.dumps(
-        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
-    ).encode()
+from pytest_mesa.registry.canonical import Json as Json
+from pytest_mesa.registry.canonical import canonical as canonical
 
 
 @dataclass(frozen=True)
