@@ -5,7 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from pytest_mesa.verdicts.reasons import Reason
+
 Combine = Literal["hull", "least", "greatest"]
+
+
+class EvidenceError(ValueError):
+    """Evidence from which nothing can be decided: scores missing, not finite or out of range.
+
+    A run that raises it is an error, never a verdict.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +37,10 @@ class Measurement:
     ``combine`` says how strata make one estimate. ``hull``: the interval reaches from the
     least lower to the greatest upper bound, so that a conclusion holds in every stratum.
     ``least`` / ``greatest``: the smallest / largest stratum mean.
-    ``rival_scores`` are the same estimand reached by a rival explanation, paired with the
-    strata's draws; where a rival reaches what the algorithm reaches, it explains the effect.
+    ``rivals`` are the same estimand reached by rival explanations, each named
+    ``<rival>/<stratum>`` and drawn on that stratum's draws, in the same order; where a rival
+    reaches what the algorithm reaches, it explains the effect. Every rival answers in every
+    stratum. ``withheld`` is set where the experiment itself found that it cannot answer.
     """
 
     label: str
@@ -38,6 +49,7 @@ class Measurement:
     competence: tuple[float, ...] = ()
     rivals: tuple[Stratum, ...] = ()
     detection_limit: float | None = None
+    withheld: Reason | None = None
     weights_sha: str = ""
     detail: dict[str, Any] = field(default_factory=dict)
 

@@ -1,0 +1,68 @@
+"""The closed vocabulary of verdicts: what can be concluded, and why something was not."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Outcome(StrEnum):
+    """What became of a prediction. ``error`` marks a run that broke: no verdict exists then."""
+
+    PASS = "pass"
+    FAIL = "fail"
+    INCONCLUSIVE = "inconclusive"
+    ERROR = "error"
+
+
+class Reason(StrEnum):
+    """Why a verdict is inconclusive, most upstream first.
+
+    The order is the order of the gates: what comes first makes what comes later moot.
+    """
+
+    NO_SUBJECT = "no-subject"
+    CONTROL_MISSED = "control-missed"
+    CONTROL_FALSE_ALARM = "control-false-alarm"
+    NOT_COMPETENT = "not-competent"
+    SCORES_DRIFT = "scores-drift"
+    RIVAL_EXPLAINS = "rival-explains"
+    STRATA_DISAGREE = "strata-disagree"
+    LADDER_TOO_COARSE = "ladder-too-coarse"
+    INDIFFERENCE_ZONE = "indifference-zone"
+    BUDGET_SPENT = "budget-spent"
+    INTERVAL_STRADDLES = "interval-straddles"
+
+    @property
+    def remedy(self) -> str:
+        """One line: what would settle it."""
+        return _REMEDIES[self]
+
+
+_REMEDIES = {
+    Reason.NO_SUBJECT: "name a model to test, for instance with --mesa-model",
+    Reason.CONTROL_MISSED: (
+        "sharpen the instrument until it detects every must-detect control; "
+        "until then its silence about the subject means nothing"
+    ),
+    Reason.CONTROL_FALSE_ALARM: (
+        "tighten the instrument until every must-not-detect control is conclusively clear; "
+        "until then its alarm about the subject means nothing"
+    ),
+    Reason.NOT_COMPETENT: "test a subject that solves the task, or train this one further",
+    Reason.SCORES_DRIFT: (
+        "draw the scores in random order: they changed level along the way, "
+        "so that no single mean fits them"
+    ),
+    Reason.RIVAL_EXPLAINS: (
+        "measure on instances where the rival predicts another answer, "
+        "or register the rival as the claim"
+    ),
+    Reason.STRATA_DISAGREE: "register one prediction per stratum: more scores will not settle it",
+    Reason.LADDER_TOO_COARSE: "add sizes between the rungs around the transition",
+    Reason.INDIFFERENCE_ZONE: (
+        "nothing more to draw: the estimate lies between the regions, "
+        "where the prediction takes no side"
+    ),
+    Reason.BUDGET_SPENT: "register a larger budget: the interval still reaches across an edge",
+    Reason.INTERVAL_STRADDLES: "draw more scores: the budget is not spent yet",
+}

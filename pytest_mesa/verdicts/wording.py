@@ -1,0 +1,112 @@
+"""One plain sentence per verdict, with the numbers that a sceptic would ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pytest_mesa.registry.models import Region, VerdictRule
+from pytest_mesa.verdicts.readings import ControlReading, Reading, Role, SubjectReading
+from pytest_mesa.verdicts.reasons import Outcome, Reason
+
+
+def message(
+    rule: VerdictRule,
+    outcome: Outcome,
+    reason: Reason | None,
+    subjects: Sequence[SubjectReading],
+    controls: Sequence[ControlReading],
+    needed: int,
+) -> str:
+    """Say what was concluded and why, or what stands in the way of a conclusion."""
+    if reason is None:
+        return _conclusion(rule, outcome, subjects, needed)
+    if reason is Reason.NO_SUBJECT:
+        return "No subject was measured."
+    if reason in (Reason.CONTROL_MISSED, Reason.CONTROL_FALSE_ALARM):
+        return _control(rule, reason, controls)
+    concerned = [subject for subject in subjects if subject.reason is reason]
+    return (
+        _subject(rule, reason, concerned[0])
+        + (
+            f" (and {len(concerned) - 1} more of {len(subjects)} subjects)"
+            if len(concerned) > 1
+            else ""
+        )
+        + "."
+    )
+
+
+def region_text(region: Region) -> str:
+    """``below 0.25`` or ``above 0.5``."""
+    if region.below is not None:
+        return f"below {region.below:g}"
+    return f"above {region.above:g}"
+
+
+def _conclusion(
+    rule: VerdictRule, outcome: Outcome, subjects: Sequence[SubjectReading], needed: int
+) -> str:
+    upheld = outcome is Outcome.PASS
+    region = rule.predicted if upheld else rule.refuted
+    taken = needed if upheld else len(subjects) - needed + 1
+    readings = [s.reading for s in subjects if s.outcome is outcome and s.reading]
+    below = region.below is not None
+    weakest = max(readings, key=lambda r: r.bounds.upper if below else -r.bounds.lower)
+    return (
+        f"{'Upheld' if upheld else 'Refuted'}: {rule.estimand} lies {region_text(region)} in "
+        f"{len(readings)} of {len(subjects)} subjects ({taken} needed); the closest to the edge, "
+        f"{weakest.label}, reads {_numbers(weakest)} at alpha {rule.alpha:g}."
+    )
+
+
+def _control(rule: VerdictRule, reason: Reason, controls: Sequence[ControlReading]) -> str:
+    role = Role.MUST_DETECT if reason is Reason.CONTROL_MISSED else Role.MUST_NOT_DETECT
+    ours = [control for control in controls if control.role is role]
+    kind = role.replace("_", "-")
+    wrong = next((control for control in ours if not control.ok), None)
+    if wrong is None:
+        return f"No {kind} control was measured."
+    reading = wrong.reading
+    if reading.detected:
+        fault = f"raised an alarm: {rule.estimand} lies {region_text(rule.refuted)}"
+    elif reading.explained_by:
+        fault = f"was not detected, since {_rivals(reading)} reaches as far"
+    elif role is Role.MUST_DETECT:
+        fault = f"was not detected: {rule.estimand} does not lie {region_text(rule.refuted)}"
+    else:
+        fault = f"is not conclusive: {rule.estimand} does not lie {region_text(rule.predicted)}"
+    return f"The {kind} control {reading.label} {fault}, reading {_numbers(reading)}."
+
+
+def _subject(rule: VerdictRule, reason: Reason, subject: SubjectReading) -> str:
+    able, reading = subject.competence, subject.reading
+    if reason is Reason.NOT_COMPETENT or reading is None:
+        if not able.n:
+            return f"The competence of {subject.label} was not measured"
+        return (
+            f"{subject.label} scores {able.estimate:.3f} at the task, at least {able.lower:.3f} "
+            f"after {able.n} instances, where {able.at_least:g} is required"
+        )
+    zone = f"the prediction needs it {region_text(rule.predicted)} or {region_text(rule.refuted)}"
+    if reason is Reason.RIVAL_EXPLAINS:
+        why = f"{_rivals(reading)} reaches as far"
+    elif reason is Reason.SCORES_DRIFT:
+        why = "its scores changed level along the way: no single mean fits them"
+    elif reason is Reason.STRATA_DISAGREE:
+        parts = ", ".join(f"{s.name} {s.estimate:.3f} {s.bounds}" for s in reading.strata)
+        why = f"its strata lie on both sides: {parts}"
+    elif reason is Reason.LADDER_TOO_COARSE:
+        why = "the ladder's rungs are too far apart to tell"
+    elif reason is Reason.INDIFFERENCE_ZONE:
+        why = f"it lies between the regions: {zone}"
+    else:
+        why = zone
+    return f"{subject.label} reads {rule.estimand} {_numbers(reading)}; {why}"
+
+
+def _numbers(reading: Reading) -> str:
+    return f"{reading.estimate:.3f} {reading.bounds} after {reading.n} scores"
+
+
+def _rivals(reading: Reading) -> str:
+    return " or ".join(f"the rival {name}" for name in reading.explained_by)
