@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 Scalar = str | int | float | bool
@@ -22,6 +22,14 @@ def repeated(values: tuple[object, ...]) -> int | None:
     return next((i for i, value in enumerate(values) if value in values[:i]), None)
 
 
+def one_of(*names: str) -> ConfigDict:
+    """The JSON Schema of a record in which exactly one of these fields has a value."""
+    given: list[JsonValue] = [
+        {"required": [name], "properties": {name: {"not": {"type": "null"}}}} for name in names
+    ]
+    return ConfigDict(json_schema_extra={"oneOf": given})
+
+
 class Closed(BaseModel):
     """A frozen record whose unknown keys are errors."""
 
@@ -34,15 +42,21 @@ class SubjectSpec(Closed):
     ``seeds`` counts training (or compilation) seeds; each seed is one subject.
     """
 
-    recipe: Slug | None = None
-    compiled: Slug | None = None
+    model_config = one_of("recipe", "compiled", "ref", "released")
+
+    recipe: Slug | None = Field(None, description="A network trained here, by its recipe's name.")
+    compiled: Slug | None = Field(
+        None, description="A network whose weights are written down to run this algorithm."
+    )
     ref: str | None = Field(None, description="A model reference as for --mesa-model.")
     released: Literal[True] | None = Field(
         None, description="A slot that --mesa-model fills; the prediction waits without one."
     )
-    seeds: int = Field(1, ge=1, le=100)
+    seeds: int = Field(1, ge=1, le=100, description="How many seeds; each is one subject.")
     untrained: bool = Field(False, description="The recipe's network before its first step.")
-    options: dict[str, Scalar] = Field(default_factory=dict)
+    options: dict[str, Scalar] = Field(
+        default_factory=dict, description="Settings of the recipe or compiler that differ."
+    )
 
     @model_validator(mode="after")
     def _one_source(self) -> SubjectSpec:
@@ -62,15 +76,19 @@ class Competence(Closed):
     """The task score a subject must reach before its verdict counts."""
 
     metric: Literal["accuracy"] = "accuracy"
-    at_least: float = Field(gt=0, lt=1)
+    at_least: float = Field(gt=0, lt=1, description="The least score that counts as able.")
     budget: int = Field(2000, ge=100, le=100_000, description="Fresh instances scored.")
 
 
 class Controls(Closed):
     """Subjects with known ground truth that gate the verdict."""
 
-    must_detect: tuple[SubjectSpec, ...] = Field(min_length=1)
-    must_not_detect: tuple[SubjectSpec, ...] = Field(min_length=1)
+    must_detect: tuple[SubjectSpec, ...] = Field(
+        min_length=1, description="Subjects known to have it; missing one voids the verdict."
+    )
+    must_not_detect: tuple[SubjectSpec, ...] = Field(
+        min_length=1, description="Subjects known to lack it; an alarm at one voids the verdict."
+    )
 
     @model_validator(mode="after")
     def _known_truth(self) -> Controls:
@@ -87,6 +105,8 @@ class Controls(Closed):
 class Region(Closed):
     """A half-line of the estimand: ``below`` or ``above`` a number."""
 
+    model_config = one_of("below", "above")
+
     below: float | None = None
     above: float | None = None
 
@@ -100,11 +120,13 @@ class Region(Closed):
 class VerdictRule(Closed):
     """When the evidence decides."""
 
-    estimand: Slug
-    quantifier: Literal["every", "some"] | dict[Literal["fraction"], float] = "every"
-    predicted: Region
-    refuted: Region
-    alpha: float = Field(0.05, gt=0, le=0.2)
+    estimand: Slug = Field(description="The measured quantity that the regions are of.")
+    quantifier: Literal["every", "some"] | dict[Literal["fraction"], float] = Field(
+        "every", description="Of which subjects the claim speaks."
+    )
+    predicted: Region = Field(description="Where the estimate lies if the claim holds.")
+    refuted: Region = Field(description="Where it lies if the claim is wrong; never touching.")
+    alpha: float = Field(0.05, gt=0, le=0.2, description="Chance of a false verdict, at most.")
     budget: int = Field(3000, ge=100, le=1_000_000, description="Observations per subject.")
 
     @field_validator("quantifier")
@@ -136,17 +158,17 @@ class VerdictRule(Closed):
 class Prediction(Closed):
     """One falsifiable claim and the experiment that decides it."""
 
-    prediction: Slug
-    title: str = Field(max_length=200)
-    claim: str
-    notes: tuple[str, ...] = ()
-    tags: tuple[Slug, ...] = ()
-    subjects: tuple[SubjectSpec, ...] = Field(min_length=1)
+    prediction: Slug = Field(description="The id: unique, and kept for good.")
+    title: str = Field(max_length=200, description="The claim in one line, for tables.")
+    claim: str = Field(description="What is claimed, in full.")
+    notes: tuple[str, ...] = Field((), description="Caveats and counter-evidence, one each.")
+    tags: tuple[Slug, ...] = Field((), description="Markers to select by: pytest -m TAG.")
+    subjects: tuple[SubjectSpec, ...] = Field(min_length=1, description="The models judged.")
     competence: Competence
-    experiment: Any
+    experiment: Any = Field(description="The experiment that decides it, by its kind.")
     controls: Controls
     verdict: VerdictRule
-    seed: int = Field(0, ge=0, le=2**31 - 1)
+    seed: int = Field(0, ge=0, le=2**31 - 1, description="Every draw of instances follows it.")
 
     @field_validator("title", "claim")
     @classmethod
