@@ -115,18 +115,17 @@ def _write(descriptor: int, data: bytes, size: int) -> int:
 
 def _healing(path: Path, tail: Tail) -> Record | None:
     """The amendment that tells of a healed tail."""
-    if not tail.torn:
+    if not tail.torn and not (tail.unended and tail.lost):
         return None
-    return {
-        "kind": "amend",
-        "time": now(),
-        "reason": "the last record was cut short" if tail.lost else "a write was cut off",
-        "torn": {
+    reason = "the ledger was cut short" if tail.lost else "a write was cut off"
+    amendment: Record = {"kind": "amend", "time": now(), "reason": reason}
+    if tail.torn:
+        amendment["torn"] = {
             "file": _aside(path, tail.torn).name,
             "bytes": len(tail.torn),
             "sha256": hashlib.sha256(tail.torn).hexdigest(),
-        },
-    }
+        }
+    return amendment
 
 
 def _aside(path: Path, torn: bytes) -> Path:

@@ -77,7 +77,9 @@ def read_tail(descriptor: int, head: Head | None) -> Tail:
     line = _line_before(descriptor, last_end)
     if line and not line.endswith(b"\n"):
         if _sound(line):
-            return Tail(_sha(line), size, unended=True)
+            is_head = head is None or head == Head(_sha(line), size + 1)
+            lost = not is_head and head is not None and not _knows(descriptor, size, head)
+            return Tail(_sha(line), size, unended=True, lost=lost)
         last_end -= len(line)
         line = _line_before(descriptor, last_end)
     # Whole lines that are no records can't be our torn writes once they were acknowledged.
