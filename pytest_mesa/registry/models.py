@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator, model_validator
@@ -17,9 +18,14 @@ def fault(message: str, *at: str | int) -> PydanticCustomError:
     return PydanticCustomError("rule", "{why}", {"why": message, "at": at})
 
 
-def repeated(values: tuple[object, ...]) -> int | None:
+def repeated(values: tuple[Hashable, ...]) -> int | None:
     """The index of the first value that stands in the tuple before, or None."""
-    return next((i for i, value in enumerate(values) if value in values[:i]), None)
+    seen: set[Hashable] = set()
+    for index, value in enumerate(values):
+        if value in seen:
+            return index
+        seen.add(value)
+    return None
 
 
 def one_of(*names: str) -> ConfigDict:

@@ -17,6 +17,7 @@ import yaml
 from pytest_mesa.registry.errors import SpecErrors
 from pytest_mesa.registry.scalars import Scalar, ScalarError, plain
 from pytest_mesa.registry.source import Source
+from pytest_mesa.registry.syntax import syntax_error
 
 MAX_DEPTH = 32
 MAX_NODES = 10_000
@@ -110,7 +111,7 @@ class _Builder:
                     return
                 yield event
         except yaml.MarkedYAMLError as error:
-            raise self._syntax(error) from None
+            raise SpecErrors([syntax_error(error, self.source)]) from None
         except yaml.YAMLError as error:
             raise SpecErrors([self.source.error(f"not YAML: {error}", 1, 1)]) from None
         except (ValueError, OverflowError):
@@ -202,24 +203,6 @@ class _Builder:
 
     def _refuse(self, event: yaml.Event, message: str, hint: str | None = None) -> SpecErrors:
         return SpecErrors([self.source.error(message, *_place(event), hint)])
-
-    def _syntax(self, error: yaml.MarkedYAMLError) -> SpecErrors:
-        mark = error.problem_mark or error.context_mark
-        line, col = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-        problem = error.problem or error.context or "malformed"
-        hint = None
-        lines = self.source.lines
-        rest = lines[line - 1][col - 1 :] if 0 < line <= len(lines) else ""
-        if rest.startswith("\t"):
-            problem, hint = "a tab cannot indent YAML", "indent with spaces"
-        elif "mapping values are not allowed" in problem:
-            problem = "a ':' is out of place here"
-            hint = "check the indentation, or quote text that has ': ' in it"
-        elif rest[:1] in ("@", "`", "%"):
-            hint = f"quote text that begins with {rest[0]}"
-        elif error.context:
-            hint = error.context
-        return SpecErrors([self.source.error(f"not YAML: {problem}", line, col, hint)])
 
 
 def _place(event: yaml.Event) -> tuple[int, int]:
