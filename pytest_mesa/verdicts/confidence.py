@@ -36,11 +36,12 @@ Direction = Literal["below", "above"]
 
 BATCH = 100
 
-# Evenly spaced in log γ, because the best bet against a mean that is off by δ is
-# proportional to δ and any scale of δ may turn up. Half-octave steps lose less than a tenth
-# of the best bet's exponent; 2^-10 serves effects down to 0.001. No bet is the whole
-# capital: one score of 0 could never be won back.
-BETS: Float[ndarray, " bet"] = np.geomspace(2.0**-10, 1 - 2.0**-10, 21)
+# Shares follow Jeffreys' prior, Beta(1/2, 1/2), whose regret against the best constant share
+# is minimax (Cover & Ordentlich 1996). Capital is a polynomial in γ, and these are the nodes of
+# Chebyshev's quadrature for that prior, all of equal weight: the average is exact up to degree
+# 47, and beyond it is still an e-process, since any fixed mixture is.
+_NODES = 24
+BETS: Float[ndarray, " bet"] = np.sin((2 * np.arange(_NODES) + 1) * np.pi / (4 * _NODES)) ** 2
 
 # Below this rescaled mean the lower bound is reported as 0, which is always valid.
 TINY = 1e-12
@@ -226,7 +227,7 @@ def _raise_bound(
     bound: float,
     log_threshold: float,
 ) -> float:
-    """The largest m >= bound, to within 1e-9 of it, that the capital has ruled out.
+    """The largest m >= bound that the capital has ruled out, less at most 1e-7 of it.
 
     As a function of s = log m, log K is the log of a sum of exponentials with falling
     exponents: convex and decreasing. Newton's steps from a candidate that is out
@@ -236,33 +237,29 @@ def _raise_bound(
     if mean < TINY:
         return bound
     m = bound or mean
-    while log_capital(values, counts, m) < log_threshold:
-        # Candidates at or above the mean are never out (arithmetic exceeds geometric mean).
+    gain, slope = _log_capital_and_slope(values, counts, m)
+    # Candidates at or above the mean are never out (arithmetic exceeds geometric mean).
+    while gain < log_threshold:
+        m /= 2
         if bound or m < TINY:
             return bound
-        m /= 2
-    while True:
-        excess, slope = _excess_and_slope(values, counts, m, log_threshold)
-        if excess < 0:  # only by rounding, at the root itself
-            return bound
-        bound = m
-        m = bound * exp(-excess / slope)
-        if m - bound <= 1e-9 * bound:
-            return bound
+        gain, slope = _log_capital_and_slope(values, counts, m)
+    while gain >= log_threshold:  # fails only by rounding, at the root itself
+        bound, m = m, m * exp((log_threshold - gain) / slope)
+        if m - bound <= 1e-7 * bound:
+            break
+        gain, slope = _log_capital_and_slope(values, counts, m)
+    return bound
 
 
-def _excess_and_slope(
-    values: Float[ndarray, " value"],
-    counts: Float[ndarray, " value"],
-    m: float,
-    log_threshold: float,
+def _log_capital_and_slope(
+    values: Float[ndarray, " value"], counts: Float[ndarray, " value"], m: float
 ) -> tuple[float, float]:
-    """log K(m) - log threshold, and its derivative by log m (negative)."""
-    ratio = values[:, None] / m
-    factor = 1 + BETS * (ratio - 1)
+    """log K(m), and its derivative by log m, which is negative."""
+    stake = BETS * (values[:, None] / m)
+    factor = 1 - BETS + stake
     wealth = counts @ np.log(factor)
-    pull = counts @ (BETS * ratio / factor)
     best = wealth.max()
-    weight = np.exp(wealth - best)
-    excess = best + log(weight.mean()) - log_threshold
-    return float(excess), -float(weight @ pull / weight.sum())
+    share = np.exp(wealth - best)
+    slope = -(share @ (counts @ (stake / factor))) / share.sum()
+    return float(best + np.log(share.mean())), float(slope)

@@ -92,8 +92,8 @@ def _read_subject(
     if limit is not None and not isfinite(limit):
         raise EvidenceError(f"{measurement.label}: the limit of detection is {limit}")
     # A net that cannot do the task may leave nothing to measure: that is no fault.
-    measured = able.ok or any(stratum.scores for stratum in measurement.strata)
-    reading = assess(measurement, rule, alpha) if measured else None
+    measured = measurement.strata and all(stratum.scores for stratum in measurement.strata)
+    reading = assess(measurement, rule, alpha) if able.ok or measured else None
     return SubjectReading(measurement.label, able, reading, limit)
 
 

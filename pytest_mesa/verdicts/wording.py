@@ -61,21 +61,21 @@ def _conclusion(
 
 def _control(rule: VerdictRule, reason: Reason, controls: Sequence[ControlReading]) -> str:
     role = Role.MUST_DETECT if reason is Reason.CONTROL_MISSED else Role.MUST_NOT_DETECT
-    ours = [control for control in controls if control.role is role]
     kind = role.replace("_", "-")
-    wrong = next((control for control in ours if not control.ok), None)
+    wrong = next((c for c in controls if c.role is role and not c.ok), None)
     if wrong is None:
         return f"No {kind} control was measured."
     reading = wrong.reading
     if reading.detected:
-        fault = f"raised an alarm: {rule.estimand} lies {region_text(rule.refuted)}"
-    elif reading.explained_by:
-        fault = f"was not detected, since {_rivals(reading)} reaches as far"
-    elif role is Role.MUST_DETECT:
-        fault = f"was not detected: {rule.estimand} does not lie {region_text(rule.refuted)}"
+        fault = "raised an alarm"
+        why = f"that lies {region_text(rule.refuted)}"
+    elif wrong.expected:
+        fault = "was not detected"
+        why = _why(rule, reading, f"it had to lie {region_text(rule.refuted)}")
     else:
-        fault = f"is not conclusive: {rule.estimand} does not lie {region_text(rule.predicted)}"
-    return f"The {kind} control {reading.label} {fault}, reading {_numbers(reading)}."
+        fault = "is not conclusively clear"
+        why = _why(rule, reading, f"it had to lie {region_text(rule.predicted)}")
+    return f"The {kind} control {reading.label} {fault}: it {_reads(rule, reading)}; {why}."
 
 
 def _subject(rule: VerdictRule, reason: Reason, subject: SubjectReading) -> str:
@@ -87,26 +87,35 @@ def _subject(rule: VerdictRule, reason: Reason, subject: SubjectReading) -> str:
             f"{subject.label} scores {able.estimate:.3f} at the task, at least {able.lower:.3f} "
             f"after {able.n} instances, where {able.at_least:g} is required"
         )
-    zone = f"the prediction needs it {region_text(rule.predicted)} or {region_text(rule.refuted)}"
-    if reason is Reason.RIVAL_EXPLAINS:
-        why = f"{_rivals(reading)} reaches as far"
-    elif reason is Reason.SCORES_DRIFT:
-        why = "its scores changed level along the way: no single mean fits them"
-    elif reason is Reason.STRATA_DISAGREE:
-        parts = ", ".join(f"{s.name} {s.estimate:.3f} {s.bounds}" for s in reading.strata)
-        why = f"its strata lie on both sides: {parts}"
-    elif reason is Reason.LADDER_TOO_COARSE:
-        why = "the ladder's rungs are too far apart to tell"
-    elif reason is Reason.INDIFFERENCE_ZONE:
-        why = f"it lies between the regions: {zone}"
-    else:
-        why = zone
-    return f"{subject.label} reads {rule.estimand} {_numbers(reading)}; {why}"
+    regions = f"{region_text(rule.predicted)} or {region_text(rule.refuted)}"
+    return (
+        f"{subject.label} {_reads(rule, reading)}; "
+        f"{_why(rule, reading, f'a conclusion needs it {regions}')}"
+    )
+
+
+def _why(rule: VerdictRule, reading: Reading, otherwise: str) -> str:
+    """What keeps a reading from its region."""
+    match reading.blocked:
+        case Reason.RIVAL_EXPLAINS:
+            rivals = " and ".join(f"the rival {name}" for name in reading.explained_by)
+            return f"{rivals} may reach as far"
+        case Reason.SCORES_DRIFT:
+            return "its scores changed level along the way, so that no single mean fits them"
+        case Reason.STRATA_DISAGREE:
+            parts = ", ".join(f"{s.name} {s.estimate:.3f} {s.bounds}" for s in reading.strata)
+            return f"its strata lie on both sides: {parts}"
+        case Reason.LADDER_TOO_COARSE:
+            return "the ladder's rungs are too far apart to tell"
+        case Reason.INDIFFERENCE_ZONE:
+            return f"that lies between the regions, {otherwise}"
+        case _:
+            return otherwise
+
+
+def _reads(rule: VerdictRule, reading: Reading) -> str:
+    return f"reads {rule.estimand} {_numbers(reading)}"
 
 
 def _numbers(reading: Reading) -> str:
     return f"{reading.estimate:.3f} {reading.bounds} after {reading.n} scores"
-
-
-def _rivals(reading: Reading) -> str:
-    return " or ".join(f"the rival {name}" for name in reading.explained_by)
