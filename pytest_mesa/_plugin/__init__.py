@@ -1,0 +1,1 @@
+"""What stands behind `pytest_mesa.plugin`, imported when ``--mesa-predictions`` is given."""

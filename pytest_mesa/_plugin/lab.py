@@ -1,0 +1,99 @@
+"""What the items of one session share: the executor, the progress display, the past."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any, Protocol
+
+import pytest
+
+from pytest_mesa._plugin.options import Options
+from pytest_mesa.ledger.append import read
+from pytest_mesa.ledger.errors import LedgerError
+from pytest_mesa.ledger.records import item, latest
+from pytest_mesa.registry.loader import LoadedPrediction
+from pytest_mesa.runs.execute import Event, LocalExecutor
+from pytest_mesa.session import Counts, Run, run_prediction
+
+
+class Progress(Protocol):
+    """Something that shows how far an item has come."""
+
+    def begin(self, name: str) -> None:
+        """An item starts."""
+
+    def note(self, event: Event) -> None:
+        """A cell starts or settles."""
+
+    def end(self) -> None:
+        """The item is over."""
+
+
+class Silent:
+    """No progress at all, for workers and quiet runs."""
+
+    def begin(self, name: str) -> None:
+        """Show nothing."""
+
+    def note(self, event: Event) -> None:
+        """Show nothing."""
+
+    def end(self) -> None:
+        """Show nothing."""
+
+
+class Lab:
+    """Runs predictions for the items of this process."""
+
+    def __init__(self, options: Options, progress: Progress) -> None:
+        self.options = options
+        self.progress = progress
+        self.counts = Counts()
+
+    @cached_property
+    def _executor(self) -> LocalExecutor:
+        settings = self.options.settings
+        return LocalExecutor(settings.store(), settings.workers)
+
+    @cached_property
+    def _past(self) -> dict[tuple[str, str], dict[str, Any]]:
+        try:
+            return latest(read(self.options.ledger))
+        except LedgerError:
+            # The controller refuses a damaged ledger with its own message and status.
+            return {}
+
+    def run(self, name: str, loaded: LoadedPrediction, model_ref: str | None) -> Run:
+        """Run one prediction, showing its progress."""
+        counted = Counts()
+
+        def note(event: Event) -> None:
+            nonlocal counted
+            if event.what == "finished":
+                counted += Counts(computed=1)
+            self.progress.note(event)
+
+        self.progress.begin(name)
+        try:
+            run = run_prediction(loaded, self.options.settings, model_ref, note, self._executor)
+        except BaseException:
+            # Interrupted: what has finished is in the store, and is told at the end.
+            self.counts += counted
+            raise
+        finally:
+            self.progress.end()
+        self.counts += run.counts
+        return run
+
+    def previous(self, run: Run) -> Mapping[str, Any] | None:
+        """The newest recorded verdict on what this run was about."""
+        return self._past.get(item(run.record)) if run.record is not None else None
+
+    def close(self) -> None:
+        """End the worker processes."""
+        if "_executor" in self.__dict__:
+            self._executor.close()
+
+
+LAB = pytest.StashKey[Lab]()

@@ -1,0 +1,160 @@
+"""The command line's and the ini file's values, checked."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+import pytest
+
+from pytest_mesa._paths import shipped
+from pytest_mesa.registry.errors import did_you_mean
+from pytest_mesa.registry.loader import SUFFIXES
+from pytest_mesa.registry.lock import Lock, LockError, read_lock
+from pytest_mesa.session import Settings
+
+
+class Gate(StrEnum):
+    """Outcomes that can make a run fail."""
+
+    FAIL = "fail"
+    INCONCLUSIVE = "inconclusive"
+    ERROR = "error"
+    DRIFT = "drift"
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What this session was asked to do.
+
+    ``folders`` are the registry's own directories, in which every YAML file is a spec.
+    ``paths_given`` tells that the user named what to collect. ``models`` maps the short name
+    in an item's id to the model reference.
+    """
+
+    root: Path
+    folders: tuple[Path, ...]
+    paths_given: bool
+    models: dict[str, str]
+    fail_on: frozenset[Gate]
+    locked: bool
+    ledger: Path
+    results: Path
+    settings: Settings
+
+
+def read_options(config: pytest.Config) -> Options:
+    """Read and check the options.
+
+    Raises:
+        pytest.UsageError: a value that is not understood, or no place to find predictions.
+    """
+    executor = config.getoption("mesa_executor")
+    if executor != "local":
+        known = "is not available in this version" if executor == "ray" else "is unknown"
+        raise pytest.UsageError(f"--mesa-executor: '{executor}' {known}; there is: local")
+    root = config.rootpath
+    here = config.invocation_params.dir
+    folders = tuple(root / name for name in config.getini("mesa_predictions"))
+    paths_given = config.args_source is pytest.Config.ArgsSource.ARGS
+    lock = root / "mesa.lock"
+    if not paths_given and not any(folder.is_dir() for folder in folders):
+        folders = (shipped("predictions"),)
+        lock = shipped("mesa.lock")
+    cache = config.getoption("mesa_cache_dir")
+    return Options(
+        root=root,
+        folders=tuple(folder for folder in folders if folder.is_dir()),
+        paths_given=paths_given,
+        models=_models(config.getoption("mesa_model")),
+        fail_on=_gates(config.getoption("mesa_fail_on")),
+        locked=config.getoption("mesa_locked"),
+        ledger=_path(here, config.getoption("mesa_ledger"), root / "ledger.jsonl"),
+        results=_path(here, config.getoption("mesa_results"), root / "RESULTS.md"),
+        settings=Settings(
+            root=root,
+            cache_dir=_path(here, cache, root / ".mesa-cache"),
+            lock=_lock(lock),
+            retrain=config.getoption("mesa_retrain"),
+            # Cells must see one thread in every process, or sums differ between -n 2 and none.
+            workers=0 if is_xdist_worker(config) else None,
+        ),
+    )
+
+
+def is_xdist_worker(config: pytest.Config) -> bool:
+    """Whether this process runs items for a pytest-xdist controller."""
+    return hasattr(config, "workerinput")
+
+
+def is_distributed(config: pytest.Config) -> bool:
+    """Whether this process is a controller whose workers run the items."""
+    return config.getoption("dist", "no") != "no" and not is_xdist_worker(config)
+
+
+def is_spec_file(path: Path) -> bool:
+    """Whether the name is that of a YAML file."""
+    return path.name.endswith(SUFFIXES)
+
+
+def file_name(path: Path, root: Path) -> str:
+    """A spec's file as ids, messages and records call it: relative, with ``/``.
+
+    The shipped registry is named as in a checkout, so that a record is the same wherever the
+    package lies.
+    """
+    for base in (root, shipped("predictions").parent):
+        if path.is_relative_to(base):
+            return path.relative_to(base).as_posix()
+    try:
+        return Path(os.path.relpath(path, root)).as_posix()
+    except ValueError:  # another drive
+        return path.as_posix()
+
+
+def _path(here: Path, given: str | None, default: Path) -> Path:
+    return here / given if given else default
+
+
+def _gates(text: str) -> frozenset[Gate]:
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if names == ["none"]:
+        return frozenset()
+    known = [gate.value for gate in Gate]
+    for name in names:
+        if name not in known:
+            hint = did_you_mean(name, [*known, "none"])
+            there_are = f"there are {', '.join(known)}, or none alone"
+            raise pytest.UsageError(f"--mesa-fail-on: unknown '{name}'; {hint or there_are}")
+    if not names:
+        raise pytest.UsageError("--mesa-fail-on: the list is empty; write none to gate nothing")
+    return frozenset(Gate(name) for name in names)
+
+
+def _lock(path: Path) -> Lock:
+    try:
+        return read_lock(path)
+    except LockError as error:
+        raise pytest.UsageError(str(error)) from None
+
+
+def _models(refs: list[str]) -> dict[str, str]:
+    """Short names for ids: the last part of a reference, or all of it where that is taken."""
+    refs = list(dict.fromkeys(refs))
+    if "" in refs:
+        raise pytest.UsageError("--mesa-model: the reference is empty")
+    short = [_short(ref) for ref in refs]
+    return {
+        (name if short.count(name) == 1 else ref): ref
+        for name, ref in zip(short, refs, strict=True)
+    }
+
+
+def _short(ref: str) -> str:
+    rest = ref.rpartition(":")[2].rstrip("/")
+    name = rest.rpartition("/")[2]
+    for suffix in (".gguf", ".pb.gz"):
+        name = name.removesuffix(suffix)
+    return name or ref

@@ -1,0 +1,91 @@
+"""pytest's hooks and nothing else.
+
+Every pytest run of everybody who installed the package imports this module, so it imports
+nothing but pytest itself. ``--mesa-predictions`` is the switch: without it no other module of
+the package is loaded, and with it `pytest_mesa._plugin.activate` brings in the rest.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+FAIL_ON = "fail,error"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Offer the ``--mesa-*`` options and the ini value ``mesa_predictions``."""
+    group = parser.getgroup("mesa", "predictions about optimisation inside neural networks")
+    add = group.addoption
+    add(
+        "--mesa-predictions",
+        action="store_true",
+        help="collect predictions: from the .yaml files and directories given as arguments "
+        "(ordinary tests found there are collected too); without arguments from the "
+        "directories of ini mesa_predictions, or else from the registry that ships with "
+        "pytest-mesa",
+    )
+    add(
+        "--mesa-model",
+        action="append",
+        default=[],
+        metavar="REF",
+        help="fill the 'released' slot of specs with this model (repeatable): a directory, "
+        "a file, a hub id, or scheme:rest",
+    )
+    add(
+        "--mesa-executor",
+        default="local",
+        metavar="NAME",
+        help="where cells are computed: local (the only one in this version)",
+    )
+    add(
+        "--mesa-cache-dir",
+        metavar="DIR",
+        help="where finished cells are kept (default: ROOTDIR/.mesa-cache)",
+    )
+    add(
+        "--mesa-retrain",
+        action="store_true",
+        help="train every network anew instead of taking the frozen ones that ship",
+    )
+    add(
+        "--mesa-ledger",
+        metavar="FILE",
+        help="the ledger that verdicts are appended to (default: ROOTDIR/ledger.jsonl)",
+    )
+    add(
+        "--mesa-results",
+        metavar="FILE",
+        help="where the ledger is rendered (default: ROOTDIR/RESULTS.md)",
+    )
+    add(
+        "--mesa-locked",
+        action="store_true",
+        help="do not run a spec that differs from mesa.lock; the run ends with status 11",
+    )
+    add(
+        "--mesa-fail-on",
+        default=FAIL_ON,
+        metavar="LIST",
+        help="comma-separated outcomes that make the run fail: fail and error (status 1), "
+        "inconclusive (status 10), drift (the verdict differs from the newest one in the "
+        f"ledger, status 1), or none (default: {FAIL_ON}). Status 12 means that the ledger "
+        "could not be written or is damaged",
+    )
+    parser.addini(
+        "mesa_predictions",
+        "directories of predictions, relative to the rootdir",
+        type="args",
+        default=["predictions"],
+    )
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Load everything else, if predictions are asked for."""
+    if config.getoption("mesa_predictions"):
+        from pytest_mesa._plugin.activate import activate
+
+        activate(config)
+    elif config.getoption("mesa_model"):
+        raise pytest.UsageError("--mesa-model fills slots of predictions: add --mesa-predictions")
