@@ -14,7 +14,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from pytest_mesa.ledger.errors import LedgerError
-from pytest_mesa.ledger.records import Record, decode, encode, seal
+from pytest_mesa.ledger.records import Record, decode, encode, seal, validate
 from pytest_mesa.ledger.tail import Head, Tail, head_path, read_head, read_tail, write_head
 
 # Longer than any queue of writers; a lock held so long is a hung process.
@@ -60,8 +60,8 @@ def read(path: Path) -> list[Record]:
                     break
                 try:
                     record = decode(line)
-                    _ = record["kind"], record["v"]
-                except (ValueError, KeyError) as error:
+                    validate(record)
+                except ValueError as error:
                     raise LedgerError(
                         f"{path}:{number}: not a ledger record ({error}); see 'mesa verify'"
                     ) from error

@@ -68,8 +68,6 @@ def seal(body: Mapping[str, Any], prev: str) -> Record:
     record: Record = {"v": VERSION} | _plain(dict(body))
     for name in ("prev", "sha"):
         record.pop(name, None)
-    if body.get("v", VERSION) != VERSION:
-        raise RecordError(f"v is {body['v']!r}, but this version writes {VERSION}")
     validate(record)
     record["prev"] = prev
     record["sha"] = sha_of(record)
@@ -105,11 +103,13 @@ def decode(line: bytes) -> Record:
 
 
 def validate(record: Mapping[str, Any]) -> None:
-    """Check a record's kind, fields and types.
+    """Check a record's version, kind, fields and types.
 
     Raises:
         RecordError: naming the first field that is wrong.
     """
+    if (version := record.get("v")) != VERSION or isinstance(version, bool):
+        raise RecordError(f"schema version {version!r}, where this plugin knows {VERSION}")
     kind = record.get("kind")
     if kind == "run":
         _require(record, _RUN)

@@ -63,14 +63,16 @@ def test_a_missing_ledger_reads_as_empty(path: Path) -> None:
         (verdict(bounds=[0.2, 0.1]), "bounds must ascend"),
         (verdict(subjects=[{"bounds": [0.0, float("inf")]}]), r"subjects\[0\]\.bounds\[1\] is inf"),
         (verdict(verdict="maybe"), "verdict must be one of"),
-        (verdict(verdict="error"), "an error record holds no estimate"),
+        (verdict(verdict="error"), "an error record needs a reason"),
+        (verdict(verdict="error", reason="x"), "an error record holds no estimate"),
         (verdict(locked="perhaps"), "locked must be one of"),
         (verdict(n=True), "n has the wrong type"),
         (verdict(exhibit={"path": Path()}), r"exhibit\.path is a PosixPath"),
         ({"kind": "verdict"}, "a verdict record needs prediction"),
         ({"kind": "note"}, "kind must be run, verdict or amend"),
         ({}, "kind must be run, verdict or amend"),
-        (verdict(v=2), "v is 2"),
+        (verdict(v=2), "schema version 2"),
+        (verdict(v=True), "schema version True"),
     ],
 )
 def test_what_is_no_record_is_refused(path: Path, body: dict[str, Any], message: str) -> None:

@@ -129,8 +129,7 @@ def test_a_forged_record_breaks_the_chain_after_it(sound: tuple[Path, list[bytes
 def test_a_torn_tail_is_told(sound: tuple[Path, list[bytes]], missing: int) -> None:
     whole = b"".join(sound[1])
     found = verify(mutate(sound, [whole[:-missing]]))
-    assert found[0].what == "torn-tail"
-    assert found[0].line == 8
+    assert [(problem.what, problem.line) for problem in found] == [("torn-tail", 8)]
 
 
 def test_another_schema_version_is_told(tmp_path: Path) -> None:
@@ -168,7 +167,7 @@ def test_a_long_ledger_verifies_and_appends_fast(tmp_path: Path) -> None:
     path = tmp_path / "ledger.jsonl"
     prev, lines = "0" * 64, []
     body = verdict()
-    for number in range(20_000):
+    for number in range(5_000):
         record = seal(body | {"seed": number}, prev)
         prev = record["sha"]
         lines.append(encode(record))
@@ -179,7 +178,7 @@ def test_a_long_ledger_verifies_and_appends_fast(tmp_path: Path) -> None:
     began = time.process_time()
     append(path, verdict())
     assert time.process_time() - began < 0.5
-    where = random.Random(0).randrange(20_000)
+    where = random.Random(0).randrange(5_000)
     path.write_bytes(b"".join(lines[:where] + lines[where + 1 :]))
     head_path(path).unlink()
     assert [problem.line for problem in verify(path)] == [where + 1]
