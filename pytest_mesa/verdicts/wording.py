@@ -71,10 +71,10 @@ def _control(rule: VerdictRule, reason: Reason, controls: Sequence[ControlReadin
         why = f"that lies {region_text(rule.refuted)}"
     elif wrong.expected:
         fault = "was not detected"
-        why = _why(rule, reading, f"it had to lie {region_text(rule.refuted)}")
+        why = _why(reading, f"it had to lie {region_text(rule.refuted)}")
     else:
         fault = "is not conclusively clear"
-        why = _why(rule, reading, f"it had to lie {region_text(rule.predicted)}")
+        why = _why(reading, f"it had to lie {region_text(rule.predicted)}")
     return f"The {kind} control {reading.label} {fault}: it {_reads(rule, reading)}; {why}."
 
 
@@ -90,11 +90,11 @@ def _subject(rule: VerdictRule, reason: Reason, subject: SubjectReading) -> str:
     regions = f"{region_text(rule.predicted)} or {region_text(rule.refuted)}"
     return (
         f"{subject.label} {_reads(rule, reading)}; "
-        f"{_why(rule, reading, f'a conclusion needs it {regions}')}"
+        f"{_why(reading, f'a conclusion needs it {regions}')}"
     )
 
 
-def _why(rule: VerdictRule, reading: Reading, otherwise: str) -> str:
+def _why(reading: Reading, otherwise: str) -> str:
     """What keeps a reading from its region."""
     match reading.blocked:
         case Reason.RIVAL_EXPLAINS:
