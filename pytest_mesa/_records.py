@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import platform
 import subprocess
+from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -62,6 +63,17 @@ def error_record(
         "reason": str(reason),
         "message": message,
         "alpha": loaded.prediction.verdict.alpha,
+    }
+
+
+def session_record(root: Path, counts: Mapping[str, Any]) -> dict[str, Any]:
+    """The body of the record that stands before a session's verdicts."""
+    return {
+        "kind": "run",
+        "plugin": _version(DISTRIBUTION),
+        "git": git_state(root),
+        "env": environment(),
+        "counts": dict(counts),
     }
 
 

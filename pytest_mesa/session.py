@@ -5,14 +5,15 @@ from __future__ import annotations
 import importlib
 import time
 import traceback
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, cast
 
 from pytest_mesa._paths import shipped
-from pytest_mesa._records import RunError, error_record, verdict_record
+from pytest_mesa._records import RunError, error_record, session_record, verdict_record
 from pytest_mesa.experiments.base import Plan, Study
 from pytest_mesa.registry.discovery import KindError, find_kind
 from pytest_mesa.registry.loader import LoadedPrediction
@@ -121,6 +122,12 @@ def run_prediction(
     body["locked"] = status(loaded, settings.lock).value
     body["duration_s"] = round(time.monotonic() - start, 3)
     return Run(body, message, tally.counts, trace)
+
+
+def run_record(root: Path, records: Sequence[Mapping[str, Any]], counts: Counts) -> dict[str, Any]:
+    """The body of the record of a whole session."""
+    outcomes = Counter(record["verdict"] for record in records)
+    return session_record(root, {**outcomes, "cells": asdict(counts)})
 
 
 def lost_run(

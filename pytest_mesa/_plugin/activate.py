@@ -11,6 +11,7 @@ from pytest_mesa._plugin.items import Reports
 from pytest_mesa._plugin.lab import LAB, Lab, Silent
 from pytest_mesa._plugin.options import is_xdist_worker, read_options
 from pytest_mesa._plugin.recorder import Recorder
+from pytest_mesa._plugin.screen import make_progress
 
 _THREAD_LIMITS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
@@ -38,7 +39,7 @@ def activate(config: pytest.Config) -> None:
         # Cells run in this process then, and must add up numbers as the local executor's
         # single-threaded processes do.
         os.environ.update(dict.fromkeys(_THREAD_LIMITS, "1"))
-    lab = Lab(options, Silent())
+    lab = Lab(options, Silent() if worker else make_progress(config))
     config.stash[LAB] = lab
     collector = Collector(options)
     config.pluginmanager.register(collector, "mesa-collector")

@@ -19,8 +19,8 @@ from pytest_mesa.registry.source import decoded, read_bytes, screened
 
 # pytest acts on these markers, which would let a tag turn a verdict into a skip or an xfail.
 _PYTESTS_OWN = frozenset(
-    ("skip", "skipif", "xfail", "parametrize", "usefixtures", "filterwarnings")
-    + ("tryfirst", "trylast", "mesa")
+    {"skip", "skipif", "xfail", "parametrize", "usefixtures", "filterwarnings"}
+    | {"tryfirst", "trylast", "mesa"}
 )
 _SPEC_KEY = re.compile(
     rb"""^["']?(prediction|claim|subjects|competence|experiment|controls|verdict)["']?\s*:""",

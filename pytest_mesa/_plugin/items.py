@@ -56,7 +56,7 @@ class PredictionItem(pytest.Item):
             return refused(self.loaded, lock_status)
         if lacks_subject(self.loaded, self.model_ref):
             return no_subject()
-        run = lab.run(self.name, self.loaded, self.model_ref)
+        run = lab.run(self.nodeid, self.loaded, self.model_ref)
         self.stash[RUN] = run
         details = self.config.get_verbosity() > 1
         return judge(run, options.fail_on, lab.previous(run), details=details)

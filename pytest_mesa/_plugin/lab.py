@@ -21,7 +21,7 @@ class Progress(Protocol):
     """Something that shows how far an item has come."""
 
     def begin(self, name: str) -> None:
-        """An item starts."""
+        """An item with this node id starts."""
 
     def note(self, event: Event) -> None:
         """A cell starts or settles."""
@@ -64,7 +64,7 @@ class Lab:
             # The controller refuses a damaged ledger with its own message and status.
             return {}
 
-    def run(self, name: str, loaded: LoadedPrediction, model_ref: str | None) -> Run:
+    def run(self, nodeid: str, loaded: LoadedPrediction, model_ref: str | None) -> Run:
         """Run one prediction, showing its progress."""
         counted = Counts()
 
@@ -74,7 +74,7 @@ class Lab:
                 counted += Counts(computed=1)
             self.progress.note(event)
 
-        self.progress.begin(name)
+        self.progress.begin(nodeid)
         try:
             run = run_prediction(loaded, self.options.settings, model_ref, note, self._executor)
         except BaseException:

@@ -95,7 +95,7 @@ def no_subject() -> Shown:
     reason = Reason.NO_SUBJECT
     return Shown(
         *_INCONCLUSIVE,
-        headline=f"inconclusive: {reason.value}: {reason.remedy}",
+        headline=f"{reason.value}: {reason.remedy}",
         properties=(("verdict", Outcome.INCONCLUSIVE.value), ("reason", reason.value)),
     )
 
@@ -121,8 +121,7 @@ def refused(loaded: LoadedPrediction, lock_status: LockStatus) -> Shown:
 
 
 def _headline(record: Mapping[str, Any], message: str) -> str:
-    reason = f" ({record['reason']})" if record["reason"] else ""
-    return f"{record['verdict']}{reason}: {message}"
+    return f"{record['reason'] or record['verdict']}: {message}"
 
 
 def _explanation(title: str, record: Mapping[str, Any], run: Run, *, details: bool) -> str:

@@ -22,7 +22,7 @@ from pytest_mesa.registry.errors import SpecErrors
 from pytest_mesa.registry.files import write_atomically
 from pytest_mesa.registry.loader import load
 from pytest_mesa.report.terminal import Row, verdict_table
-from pytest_mesa.session import Counts, lost_run
+from pytest_mesa.session import Counts, lost_run, run_record
 
 INCONCLUSIVE = 10
 LOCK_DIFFERS = 11
@@ -199,24 +199,22 @@ class Recorder:
         records = [row.record for row in self._rows if row.record is not None]
         if not records:
             return
-        from pytest_mesa.ledger.results import render
-
-        ledger = self._options.ledger
-        written = self._written
+        options, written = self._options, self._written
         try:
-            past = latest(read(ledger))
-            for record in records:
-                if unchanged(past.get(item_key(record)), record):
-                    written.unchanged += 1
-                else:
-                    append(ledger, record)
-                    written.new += 1
-            write_atomically(self._options.results, render(read(ledger)))
+            past = latest(read(options.ledger))
+            new = [each for each in records if not unchanged(past.get(item_key(each)), each)]
+            written.unchanged = len(records) - len(new)
+            if new:
+                append(options.ledger, run_record(options.root, records, self._counts))
+            for record in new:
+                append(options.ledger, record)
+                written.new += 1
+            _render(options)
         except (LedgerError, RecordError) as error:
             written.trouble = str(error)
         except OSError as error:
             why = error.strerror or error
-            written.trouble = f"{self._options.results}: can't be written ({why})"
+            written.trouble = f"{options.results}: can't be written ({why})"
 
     def _status(self, session: pytest.Session, status: int) -> int:
         exit_code = pytest.ExitCode
@@ -239,6 +237,16 @@ class Recorder:
             f"--mesa-predictions: no prediction file (.yaml) found in {where}; "
             "write one with: mesa new ID"
         )
+
+
+def _render(options: Options) -> None:
+    """Bring RESULTS.md up to date; it is left alone where it is."""
+    from pytest_mesa.ledger.results import render
+
+    text = render(read(options.ledger))
+    if not options.results.exists() or options.results.read_bytes() != text.encode():
+        options.results.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(options.results, text)
 
 
 def _shown(path: Path, root: Path) -> str:

@@ -1,0 +1,1 @@
+"""The subcommands of ``mesa``, imported one by one as they are called."""
