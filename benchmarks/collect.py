@@ -31,7 +31,7 @@ found = collect([sys.argv[1]])
 done = time.perf_counter()
 import resource
 print(json.dumps({
-    "import": imported - began,
+    "imported": imported - began,
     "collect": done - imported,
     "whole": done - began,
     "cpu": time.process_time(),
@@ -82,11 +82,11 @@ def measure(count: int, runs: int = RUNS) -> Row:
     for out in outs:
         if out["loaded"] != count or out["errors"]:
             raise RuntimeError(f"{out['loaded']} of {count} specs loaded, {out['errors']} errors")
-    middle = [
-        statistics.median(float(out[key]) for out in outs)
-        for key in ("import", "collect", "whole", "cpu", "mb")
-    ]
-    return Row(*middle, heavy=tuple(sorted({name for out in outs for name in out["heavy"]})))
+    middle = {
+        key: statistics.median(float(out[key]) for out in outs)
+        for key in ("imported", "collect", "whole", "cpu", "mb")
+    }
+    return Row(**middle, heavy=tuple(sorted({name for out in outs for name in out["heavy"]})))
 
 
 def main() -> int:

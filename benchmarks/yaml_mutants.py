@@ -148,10 +148,10 @@ def _line_ends(rng: random.Random, text: str) -> str:
     return text.replace("\n", rng.choice(("\r\n", "\r", "\n\n", "\n\t")))
 
 
-def _structure(rng: random.Random) -> str:
+def structured(rng: random.Random) -> str:
     """A spec whose tree was changed, written in another style."""
     tree = deepcopy(rng.choice(TREES))
-    for _ in range(rng.randrange(1, 4)):
+    for _ in range(rng.randrange(4)):
         _disturb(rng, tree)
     return yaml.dump(
         tree,
@@ -174,14 +174,15 @@ def _disturb(rng: random.Random, tree: Any) -> None:
         if not isinstance(here[key], (dict, list)) or rng.random() < 0.3:
             break
         here = here[key]
-    odd = (None, True, 0, -1, 0.5, "", "x y", "9", [], {}, [1, 2, 3], {"a": []}, 10**9, "日" * 90)
+    odd: tuple[Any, ...] = (None, True, 0, -1, 0.5, "", "x y", "9", 10**9, "日" * 90)
+    odd = (*odd, [], {}, [1, 2, 3], {"a": []})
     match rng.randrange(4):
         case 0:
             del here[key]
         case 1 if isinstance(here, dict):
-            here[rng.choice((*WORDS, str(key) + "s"))] = here[key]
+            here[rng.choice((*WORDS, str(key) + "s"))] = deepcopy(here[key])
         case _:
-            here[key] = rng.choice(odd)
+            here[key] = deepcopy(rng.choice(odd))
 
 
 MUTATORS: tuple[Callable[[random.Random, str], str], ...] = (
@@ -193,7 +194,7 @@ MUTATORS: tuple[Callable[[random.Random, str], str], ...] = (
 def case(seed: int, number: int) -> bytes:
     """The bytes of one mutated file."""
     rng = random.Random(f"{seed}:{number}")
-    text = _structure(rng) if rng.random() < 0.5 else rng.choice(CORPUS)
+    text = structured(rng) if rng.random() < 0.5 else rng.choice(CORPUS)
     for _ in range(rng.choice((0, 1, 1, 2, 3, 6))):
         text = rng.choice(MUTATORS)(rng, text)
     data = bytearray(text.encode())

@@ -124,7 +124,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _entries(data: object, path: Path) -> dict[str, Entry]:
     if not isinstance(data, dict) or not isinstance(data.get("predictions"), dict):
         raise LockError(f"{path}: expected the keys 'version' and 'predictions'; {_REMEDY}")
-    if data.get("version") != VERSION:
+    if data.get("version") != VERSION or isinstance(data["version"], bool):
         raise LockError(
             f"{path}: version {data.get('version')!r} of the lock is unknown; this is version "
             f"{VERSION}: install the pytest-mesa that wrote it"

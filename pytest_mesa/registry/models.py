@@ -11,11 +11,12 @@ from pydantic_core import PydanticCustomError
 Scalar = str | int | float | bool
 Slug = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=80)]
 Range = tuple[int, int]
+RULE = "mesa-rule"  # the type of errors that carry the place they point at
 
 
 def fault(message: str, *at: str | int) -> PydanticCustomError:
     """A rule that a record breaks. ``at`` leads from the record to the field to point at."""
-    return PydanticCustomError("rule", "{why}", {"why": message, "at": at})
+    return PydanticCustomError(RULE, "{why}", {"why": message, "at": at})
 
 
 def repeated(values: tuple[Hashable, ...]) -> int | None:

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
 from pytest_mesa.registry.errors import SpecError, did_you_mean
+from pytest_mesa.registry.models import RULE
 from pytest_mesa.registry.nodes import Node, Value
 from pytest_mesa.registry.source import Source
 
@@ -52,7 +53,8 @@ class Finding:
     """
 
     place: tuple[int, int]
-    message: str
+    path: Loc
+    message: str = ""
     hint: str | None = None
     wanted: str | None = None
     found: Value = None
@@ -68,8 +70,11 @@ def spec_errors(
     """
     findings = [_finding(detail, model, data, node) for detail in islice(details, 4 * MOST)]
     by_place: dict[tuple[int, int], list[Finding]] = {}
+    deeper = {finding.path[:n] for finding in findings if finding for n in range(len(finding.path))}
     for finding in findings:
-        if finding is not None:
+        # Where another branch of a union fits so far that something inside it is wrong, that
+        # is what the author meant, and the branches that did not fit at all are noise.
+        if finding is not None and not (finding.wanted and finding.path in deeper):
             by_place.setdefault(finding.place, []).append(finding)
     out: list[SpecError] = []
     for place, group in by_place.items():
@@ -89,42 +94,42 @@ def _finding(
     context: Mapping[str, Any] = detail.get("ctx", {})
     if kind == "missing":
         return _missing(loc, model, data, node)
-    at, value, _ = _descend((*loc, *context.get("at", ())), data, node)
+    where = (*loc, *context["at"]) if kind == RULE else loc
+    path, at, value = _descend(where, data, node)
     if kind == "extra_forbidden":
-        return Finding(at.name, *_unknown_key(loc, model))
+        return Finding(at.name, path, *_unknown_key(loc, model))
     if kind == "too_short" and len(value) >= context["min_length"]:
         return None  # the items are there; what is wrong with them is said at each
     place = (at.line, at.col)
     if loc and loc[-1] == "[key]":
-        place = at.name
-        value = loc[-2]
+        place, value = at.name, loc[-2]
     elif at.block and kind not in _NOUNS:
         place = at.name  # about the mapping or list as a whole, so its key is the place to look
     if kind in _NOUNS:
-        return Finding(place, "", wanted=_NOUNS[kind], found=value)
+        return Finding(place, path, wanted=_NOUNS[kind], found=value)
     if kind == "literal_error":
-        options = _options(context["expected"])
-        return Finding(place, "", wanted=context["expected"], found=value, options=options)
-    return Finding(place, *_other(kind, context, value, detail["msg"]))
+        expected = context["expected"]
+        return Finding(place, path, wanted=expected, found=value, options=_options(expected))
+    return Finding(place, path, *_other(kind, context, value, detail["msg"]))
 
 
-def _descend(loc: Loc, data: Value, node: Node) -> tuple[Node, Value, int]:
+def _descend(loc: Loc, data: Value, node: Node) -> tuple[Loc, Node, Value]:
     """Follow ``loc`` as far as the file goes; parts that name a union's branch are skipped."""
-    steps = 0
+    path: Loc = ()
     for part in loc:
         if part in node.children:
             node = node.children[part]
             data = data[part]
-            steps += 1
-    return node, data, steps
+            path = (*path, part)
+    return path, node, data
 
 
 def _missing(loc: Loc, model: type[BaseModel], data: Value, node: Node) -> Finding:
-    parent, value, _ = _descend(loc[:-1], data, node)
+    path, parent, value = _descend(loc[:-1], data, node)
     name = loc[-1]
     if isinstance(name, int):
         message = f"expected at least {name + 1} items, found {len(value)}"
-        return Finding((parent.line, parent.col), message)
+        return Finding((parent.line, parent.col), path, message)
     description = next(
         (
             m.model_fields[name].description
@@ -133,7 +138,7 @@ def _missing(loc: Loc, model: type[BaseModel], data: Value, node: Node) -> Findi
         ),
         None,
     )
-    return Finding(parent.name, f"the key '{name}' is missing", description)
+    return Finding(parent.name, path, f"the key '{name}' is missing", description)
 
 
 def _unknown_key(loc: Loc, model: type[BaseModel]) -> tuple[str, str]:
@@ -158,6 +163,8 @@ def _mismatch(findings: list[Finding]) -> tuple[str, str | None]:
 
 def _retyped(value: Value, wanted: set[str | None]) -> str | None:
     """How to write the value so that it is of the type that was wanted."""
+    if "a list" in wanted and value is not None and not isinstance(value, (dict, tuple)):
+        return f"write [{_plain(value)}]"
     if isinstance(value, str):
         if "true or false" in wanted and value.casefold() in _OLD_BOOLS:
             return f"write {_OLD_BOOLS[value.casefold()]}"
@@ -168,8 +175,6 @@ def _retyped(value: Value, wanted: set[str | None]) -> str | None:
         return f'quote it: "{_plain(value)}"'
     if "an integer" in wanted and isinstance(value, float) and value.is_integer():
         return f"write {int(value)}" if abs(value) < 2**53 else None
-    if "a list" in wanted and not isinstance(value, (dict, tuple)) and value is not None:
-        return f"write [{_plain(value)}]"
     return None
 
 
