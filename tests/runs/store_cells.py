@@ -52,6 +52,13 @@ def quit_python(params: Params, inputs: Inputs, folder: Path) -> Any:
     raise SystemExit(3)
 
 
+def interrupted(params: Params, inputs: Inputs, folder: Path) -> Any:
+    """Get the signal that Ctrl-C sends to every process of a terminal, and go on."""
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(0.01)
+    return {"sum": params["n"]}
+
+
 def cell(function: str = "add", inputs: tuple[Cell, ...] = (), **params: Any) -> Cell:
     """A cell of this module."""
     params.setdefault("n", 1)

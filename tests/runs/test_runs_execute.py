@@ -156,6 +156,35 @@ def test_a_worker_that_died_idle_is_replaced(store: Store) -> None:
     assert outcome.payload["pid"] != pid
 
 
+def test_a_worker_leaves_ctrl_c_to_its_parent(store: Store) -> None:
+    one = cell("interrupted", n=4)
+    with LocalExecutor(store, workers=1) as executor:
+        assert result(executor.run([one])[one]).payload == {"sum": 4}
+
+
+def test_a_run_that_was_broken_off_leaves_nothing_to_the_next(store: Store) -> None:
+    def break_off(event: Event) -> None:
+        if event.what == "started":
+            raise KeyboardInterrupt
+
+    with LocalExecutor(store, workers=2) as executor:
+        executor.run([cell(n=0)])
+        with pytest.raises(KeyboardInterrupt):
+            executor.run([cell(n=n, sleep=0.3) for n in range(5)], break_off)
+        count = []
+
+        def finish_one(event: Event) -> None:
+            count.append(event.what)
+            if event.what == "finished":
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            executor.run([cell(n=n, sleep=0.3 * n) for n in range(1, 6)], finish_one)
+        assert executor._pool.free == 2
+        outcomes = executor.run([cell(n=77)])
+    assert result(outcomes[cell(n=77)]).payload["sum"] == 77
+
+
 def test_workers_are_limited_in_threads_and_kept(store: Store) -> None:
     with LocalExecutor(store, workers=1, threads=1) as executor:
         payloads = [result(executor.run([cell(n=n)])[cell(n=n)]).payload for n in range(3)]
