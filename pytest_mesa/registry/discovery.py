@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
+from textwrap import shorten
 from typing import Literal
 
 from pydantic import BaseModel
@@ -84,7 +85,7 @@ def _loaded(point: EntryPoint) -> Kind:
     try:
         kind = point.load()
     except Exception as error:  # another package's import may fail in any way
-        why = f"{origin} fails to import: {type(error).__name__}: {error}"
+        why = f"{origin} fails to import: {described(error)}"
         raise KindError(why, known, unknown=False) from error
     if not isinstance(kind, Kind):
         why = f"{origin} offers {type(kind).__name__} '{point.value}' where a Kind is expected"
@@ -92,6 +93,11 @@ def _loaded(point: EntryPoint) -> Kind:
     if not (isinstance(kind.params, type) and issubclass(kind.params, BaseModel)):
         raise KindError(f"{origin} gives it no pydantic model", known, unknown=False)
     return kind
+
+
+def described(error: Exception) -> str:
+    """Another package's exception in one short line."""
+    return shorten(f"{type(error).__name__}: {error}", 200, placeholder=" …")
 
 
 def _package(point: EntryPoint) -> str:

@@ -7,7 +7,8 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from pytest_mesa.registry.discovery import KindError, find_kind, kind_names
+from pytest_mesa.registry.canonical import canonical
+from pytest_mesa.registry.discovery import KindError, described, find_kind, kind_names
 from pytest_mesa.registry.errors import SpecError, SpecErrors, did_you_mean
 from pytest_mesa.registry.models import Prediction
 from pytest_mesa.registry.nodes import Node, Value
@@ -22,7 +23,6 @@ def validated(data: Mapping[str, Value], root: Node, source: Source) -> Predicti
         SpecErrors: every key and value that does not fit.
     """
     experiment, errors = _experiment(data, root, source)
-    # Strict: YAML's own types decide, so that "no" is never False and "5" never 5.
     whole = {**data, "experiment": experiment}
     prediction, more = _checked(Prediction, whole, root, source)
     if "experiment" not in data:
@@ -58,19 +58,27 @@ def _experiment(
         if nearest := did_you_mean(name, error.known):
             hint = f"{nearest} ({hint})" if error.unknown else hint
         return None, [source.error(str(error), at.line, at.col, hint)]
-    return _checked(kind.params, params, node, source)
+    return _checked(kind.params, params, node, source, as_json=True)
 
 
 def _checked(
-    model: type[Any], data: Value, node: Node, source: Source
+    model: type[Any], data: Value, node: Node, source: Source, *, as_json: bool = False
 ) -> tuple[Any, list[SpecError]]:
+    """Validate strictly: YAML's own types decide, so that "no" is never False and "5" never 5.
+
+    ``as_json`` lets a sequence be whatever the model says, a list, a tuple or a set: the models
+    of other packages can't be expected to use tuples only. It also sorts the keys of mappings,
+    so that an order that the spec's hash does not see can't change the experiment.
+    """
     try:
+        if as_json:
+            return model.model_validate_json(canonical(data), strict=True), []
         return model.model_validate(data, strict=True), []
     except ValidationError as error:
         details = error.errors(include_url=False)
         return None, spec_errors(details, model, data, node, source)
     except Exception as error:  # an installed package's own checks may fail in any way
-        message = f"its check failed with {type(error).__name__}: {error}"
+        message = f"its check failed with {described(error)}"
         return None, [source.error(message, *node.name)]
 
 

@@ -108,7 +108,7 @@ def _finding(
     if kind in _NOUNS:
         return Finding(place, path, wanted=_NOUNS[kind], found=value)
     if kind == "literal_error":
-        expected = context["expected"]
+        expected = str(context["expected"]).replace("True", "true").replace("False", "false")
         return Finding(place, path, wanted=expected, found=value, options=_options(expected))
     return Finding(place, path, *_other(kind, context, value, detail["msg"]))
 

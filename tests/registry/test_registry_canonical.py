@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import random
+from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_mesa.registry.canonical import canonical, spec_sha
@@ -29,6 +31,7 @@ def test_the_hash_is_of_every_field_in_canonical_form(spec: str) -> None:
     assert loaded.sha == hashlib.sha256(encoded.encode()).hexdigest()
 
 
+@settings(max_examples=40)
 @given(st.randoms(use_true_random=False))
 def test_order_style_and_comments_do_not_count(rng: random.Random) -> None:
     from conftest import SPEC
@@ -76,6 +79,18 @@ def test_every_change_of_meaning_counts(spec: str, old: str, new: str) -> None:
 def test_the_hash_is_of_the_prediction_alone(spec: str) -> None:
     loaded = load_text(spec, "anywhere.yaml")
     assert spec_sha(loaded.prediction) == loaded.sha
+
+
+def test_an_order_that_the_hash_does_not_see_cannot_matter(
+    benchmark_module: Callable[[str], ModuleType],
+) -> None:
+    text = benchmark_module("yaml_mutants").GENERALISATION
+    lines = text.splitlines(keepends=True)
+    at = next(i for i, line in enumerate(lines) if line.startswith("    items:"))
+    lines[at], lines[at + 1] = lines[at + 1], lines[at]
+    one, other = load_text(text), load_text("".join(lines))
+    assert one.sha == other.sha
+    assert list(one.prediction.experiment.axes) == list(other.prediction.experiment.axes)
 
 
 def test_canonical_form() -> None:

@@ -21,6 +21,8 @@ from pytest_mesa.registry.kinds import Kind
 class Params(BaseModel):
     kind: Literal["mine"]
     size: int
+    sizes: list[int] = []
+    names: set[str] = set()
 
     @field_validator("size")
     @classmethod
@@ -102,7 +104,8 @@ def test_finding() -> None:
 
 
 def test_another_packages_kind(lab: Path, spec: str) -> None:
-    assert load_in_child(lab, with_kind(spec, "{kind: mine, size: 3}")) == ("Params", True)
+    mine = "{kind: mine, size: 3, sizes: [1, 2], names: [a]}"
+    assert load_in_child(lab, with_kind(spec, mine)) == ("Params", True)
     shown, _ = load_in_child(lab, with_kind(spec, "{kind: mine, size: x}"))
     assert shown.startswith("s.yaml:11:32: expected an integer, found 'x'")
 

@@ -47,6 +47,11 @@ def attempt(text: str, loader: Any) -> Any:
         return [(error.message, error.line, error.col) for error in errors.errors]
 
 
+def patience(loader: Any) -> float:
+    """CPU seconds: the bar for the parser in use, and a looser one for its fallback."""
+    return 3.0 if loader is yaml.SafeLoader else 1.0
+
+
 def tupled(value: Any) -> Any:
     if isinstance(value, list):
         return tuple(map(tupled, value))
@@ -143,9 +148,9 @@ def test_usual_slips_come_with_their_remedy(text: str, hint: str) -> None:
     ],
 )
 def test_deep_nesting_is_refused_at_once(loader: Any, text: str) -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     error = refused(text, loader)
-    assert time.perf_counter() - began < 1.0
+    assert time.process_time() - began < patience(loader)
     assert error.message
 
 
@@ -182,12 +187,12 @@ def test_number_of_values_has_a_bound() -> None:
     ],
 )
 def test_repetition_takes_no_time(loader: Any, text: str) -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     try:
         read(text, loader)
     except SpecErrors as errors:
         assert errors.errors[0].line >= 1
-    assert time.perf_counter() - began < 1.0
+    assert time.process_time() - began < patience(loader)
 
 
 @pytest.mark.skipif(not yaml.__with_libyaml__, reason="one parser only")

@@ -82,7 +82,7 @@ def test_cards_of_all_kinds_name_every_section(
     assert "\nTags\n  knapsack, slow\n" in card
     card = describe(load_text(generalisation))
     assert "the model given with --mesa-model" in card
-    assert "axes: items (kind knapsack, items 8" in card
+    assert "axes: capacity (kind knapsack, items 5" in card
     assert all(len(line) <= WIDTH for line in card.splitlines())
 
 

@@ -37,6 +37,7 @@ CASES = [
     ("quantifier: every", "quantifier: {fraction: 2}", "2}", "fraction is between 0 and 1", None),
     ("quantifier: every", "quantifier: {}", "{}", "fraction is between 0 and 1", None),
     ("quantifier: every", "quantifier: {fraction: x}", "x}", "expected a number, found 'x'", None),
+    ("{compiled: prefix-dp}", "{released: no}", "no}", "expected true, found 'no'", None),
     ("tags: [knapsack]", "tags: knapsack", "knapsack", "expected a list", "write [knapsack]"),
     ("tags: [knapsack]", "tags: [2024]", "2024", "expected text, found 2024", 'quote it: "2024"'),
     ("tags: [knapsack]", "tags: [A b]", "A b", "found 'A b'", "lower case with hyphens"),
