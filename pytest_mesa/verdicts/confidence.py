@@ -256,10 +256,12 @@ def _log_capital_and_slope(
     values: Float[ndarray, " value"], counts: Float[ndarray, " value"], m: float
 ) -> tuple[float, float]:
     """log K(m), and its derivative by log m, which is negative."""
-    stake = BETS * (values[:, None] / m)
-    factor = 1 - BETS + stake
-    wealth = counts @ np.log(factor)
+    kept = 1 - BETS
+    factor = kept[:, None] + BETS[:, None] * (values / m)
+    # Not by a matrix product: threads of this little work wait longer than they work.
+    wealth = np.einsum("gv,v->g", np.log(factor), counts)
+    pull = counts.sum() - kept * np.einsum("gv,v->g", 1 / factor, counts)
     best = wealth.max()
     share = np.exp(wealth - best)
-    slope = -(share @ (counts @ (stake / factor))) / share.sum()
+    slope = -(share * pull).sum() / share.sum()
     return float(best + np.log(share.mean())), float(slope)
