@@ -9,14 +9,16 @@ from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pytest_mesa.registry.loader import LoadedPrediction
 from pytest_mesa.registry.models import SubjectSpec
 from pytest_mesa.runs.cells import canonical
 from pytest_mesa.verdicts.evidence import Evidence, Measurement
 from pytest_mesa.verdicts.reasons import Outcome
-from pytest_mesa.verdicts.verdict import Verdict
+
+if TYPE_CHECKING:
+    from pytest_mesa.verdicts.verdict import Verdict
 
 DISTRIBUTION = "pytest-mesa"
 _VERSIONS = ("torch", "transformers", "numpy")

@@ -54,13 +54,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> tuple[argparse.ArgumentParser, list[str]]:
     parser = argparse.ArgumentParser(
         prog="mesa",
+        usage="mesa [-h] COMMAND ...",
         description="Write, check and lock predictions; check their ledger; train their nets. "
         "Predictions are run by pytest: pytest --mesa-predictions",
         epilog="mesa COMMAND --help says more. Exit status: 0 all is well, 1 something is "
         "wrong with what was looked at, 2 wrong usage, 11 a spec differs from its lock, "
         "12 the ledger is damaged or out of step with RESULTS.md.",
     )
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
+    commands = parser.add_subparsers(
+        dest="command",
+        prog="mesa",
+        # As wide as argparse needs to keep the longest command on one line with its help.
+        metavar="COMMAND ...",
+        title="commands",
+    )
     _add_specs(commands)
     _add_ledger(commands)
     _add_nets(commands)

@@ -23,7 +23,6 @@ from pytest_mesa.runs.compute import Failure
 from pytest_mesa.runs.execute import Event, Executor, LocalExecutor, OnEvent
 from pytest_mesa.runs.store import Store
 from pytest_mesa.subjects.errors import SubjectError
-from pytest_mesa.verdicts.decision import decide
 from pytest_mesa.verdicts.reasons import Reason
 
 
@@ -163,6 +162,9 @@ def _verdict(
     Raises:
         RunError: one that did not.
     """
+    # With numpy behind it, which those who only list predictions need not wait for.
+    from pytest_mesa.verdicts.decision import decide
+
     prediction = loaded.prediction
     study, plan = _planned(loaded, model_ref)
     results = _results(executor.run(plan.cells, tally.note).values(), plan.cells)

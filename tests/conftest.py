@@ -53,7 +53,7 @@ class Project:
         tags: str = "",
         folder: str = "predictions",
     ) -> Path:
-        """Write one spec. ``extra`` are fields of the fake experiment, comma first."""
+        """Write one spec. ``extra`` are fields of the fake experiment."""
         path = self.root / folder / f"{name}.yaml"
         path.parent.mkdir(exist_ok=True)
         # One net a claim, so that claims share no cell unless they mean to.
@@ -92,7 +92,32 @@ def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Itera
     """An empty project that knows the kind ``fake``."""
     path = os.pathsep.join(filter(None, (str(FAKELAB), os.environ.get("PYTHONPATH", ""))))
     monkeypatch.setenv("PYTHONPATH", path)
+    # What other plugins import would double the time of each run.
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    monkeypatch.setenv("PYTEST_PLUGINS", "pytest_mesa.plugin,xdist.plugin")
     pytester.makeini("[pytest]\n")
     made = Project(pytester)
     monkeypatch.setenv("FAKELAB_LOG", str(made.log))
     yield made
+
+
+@pytest.fixture
+def fake_kind(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
+    """The kind ``fake`` in this process, and an empty working directory."""
+    from pytest_mesa.registry import discovery
+
+    monkeypatch.syspath_prepend(str(FAKELAB))
+    discovery._installed.cache_clear()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FAKELAB_LOG", str(tmp_path / "cells.log"))
+    yield tmp_path
+    discovery._installed.cache_clear()
+
+
+def write_spec(folder: Path, name: str, extra: str = "", subject: str = "recipe: net") -> Path:
+    """Write one spec of the fake kind."""
+    folder.mkdir(exist_ok=True)
+    path = folder / f"{name}.yaml"
+    extra = f", {extra}" if extra else ""
+    path.write_text(SPEC.format(name=name, extra=extra, subject=subject, tags=""), "utf-8")
+    return path
