@@ -36,7 +36,5 @@ class Study(Protocol):
             SubjectError: a subject, control or algorithm that does not exist.
         """
 
-    def read(
-        self, prediction: Prediction, plan: Plan, results: Mapping[Cell, Result]
-    ) -> Evidence:
+    def read(self, prediction: Prediction, plan: Plan, results: Mapping[Cell, Result]) -> Evidence:
         """Turn finished cells into evidence."""

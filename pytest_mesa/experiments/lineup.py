@@ -1,0 +1,144 @@
+"""What all kinds share: the line-up's cells, and measurements put together from their parts.
+
+A part is a cell that looks at one aspect of one subject and returns some of the fields of a
+measurement (`PART`). A measurement cell merges the parts of one subject.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pytest_mesa.experiments.base import Plan
+from pytest_mesa.registry.models import Prediction, SubjectSpec
+from pytest_mesa.runs.cells import Cell, Json, Result
+from pytest_mesa.subjects.schemes import Handle, handles
+from pytest_mesa.verdicts.evidence import Evidence, Measurement, Stratum
+
+PART = ("strata", "rivals", "competence", "detection_limit", "weights_sha", "detail")
+Parts = Callable[[Handle], tuple[Cell, ...]]  # the part cells of one subject
+
+
+def part_cell(
+    kind: str, version: int, handle: Handle, params: Mapping[str, Json], impl: str, label: str
+) -> Cell:
+    """A cell that looks at one subject; its parameters name the subject under ``subject``."""
+    return Cell(
+        kind=kind,
+        version=version,
+        params={"subject": handle.params, **params},
+        impl=impl,
+        inputs=handle.inputs,
+        label=f"{label} · {handle.label}",
+    )
+
+
+def competence_cell(prediction: Prediction, handle: Handle) -> Cell:
+    """The subject's score on fresh instances of the experiment's task."""
+    return part_cell(
+        "competence",
+        1,
+        handle,
+        {
+            "task": prediction.experiment.task.model_dump(mode="json"),
+            "count": prediction.competence.budget,
+            "seed": prediction.seed,
+        },
+        "pytest_mesa.experiments.competence:measure",
+        "competence",
+    )
+
+
+def measurement_cell(handle: Handle, parts: tuple[Cell, ...], combine: str) -> Cell:
+    """The subject's parts, merged."""
+    return Cell(
+        kind="measurement",
+        version=1,
+        params={"label": handle.label, "combine": combine},
+        impl="pytest_mesa.experiments.lineup:merge",
+        inputs=parts,
+        label=f"gather · {handle.label}",
+    )
+
+
+def merge(params: Mapping[str, Json], inputs: tuple[Result, ...], _folder: Path) -> dict[str, Any]:
+    """Put the parts of one subject together: lists joined, details united."""
+    merged: dict[str, Any] = {"strata": [], "rivals": [], "competence": [], "detail": {}}
+    for part in (result.payload for result in inputs):
+        for name in ("strata", "rivals", "competence"):
+            merged[name].extend(part.get(name, []))
+        merged["detail"].update(part.get("detail", {}))
+        for name in ("detection_limit", "weights_sha"):
+            if part.get(name) is not None:
+                merged[name] = part[name]
+    return {"label": params["label"], "combine": params["combine"], **merged}
+
+
+def stratum(name: str, scores: Any, low: float = 0.0, high: float = 1.0) -> dict[str, Any]:
+    """A stratum as a cell returns it; ``scores`` is any one-dimensional array."""
+    return {"name": name, "scores": [float(s) for s in scores], "low": low, "high": high}
+
+
+def _strata(rows: list[dict[str, Any]]) -> tuple[Stratum, ...]:
+    return tuple(
+        Stratum(row["name"], tuple(row["scores"]), row["low"], row["high"]) for row in rows
+    )
+
+
+def measurement(payload: Mapping[str, Any]) -> Measurement:
+    """A measurement cell's payload as evidence."""
+    return Measurement(
+        label=payload["label"],
+        strata=_strata(payload["strata"]),
+        combine=payload["combine"],
+        competence=tuple(payload["competence"]),
+        rivals=_strata(payload["rivals"]),
+        detection_limit=payload.get("detection_limit"),
+        weights_sha=payload.get("weights_sha", ""),
+        detail=payload["detail"],
+    )
+
+
+def plan_lineup(
+    prediction: Prediction,
+    released: str | None,
+    subject_parts: Parts,
+    control_parts: Parts,
+    combine: str,
+    exhibits: Callable[[Handle], tuple[Cell, ...]] = lambda _handle: (),
+) -> Plan:
+    """Lay out a measurement for every subject and control, and exhibits of the first subject.
+
+    Raises:
+        SubjectError: a subject or control that does not exist.
+    """
+
+    def cells(specs: tuple[SubjectSpec, ...], parts: Parts) -> tuple[Cell, ...]:
+        return tuple(
+            measurement_cell(handle, parts(handle), combine)
+            for spec in specs
+            for handle in handles(spec, released)
+        )
+
+    subjects = [handle for spec in prediction.subjects for handle in handles(spec, released)]
+    return Plan(
+        subjects=cells(prediction.subjects, subject_parts),
+        must_detect=cells(prediction.controls.must_detect, control_parts),
+        must_not_detect=cells(prediction.controls.must_not_detect, control_parts),
+        exhibits=exhibits(subjects[0]) if subjects else (),
+    )
+
+
+def read_lineup(plan: Plan, results: Mapping[Cell, Result]) -> Evidence:
+    """Evidence from the measurements and exhibits of a line-up."""
+
+    def read(cells: tuple[Cell, ...]) -> tuple[Measurement, ...]:
+        return tuple(measurement(results[cell].payload) for cell in cells)
+
+    exhibit: dict[str, Any] = {}
+    for cell in plan.exhibits:
+        exhibit.update(results[cell].payload)
+    return Evidence(
+        read(plan.subjects), read(plan.must_detect), read(plan.must_not_detect), exhibit
+    )

@@ -1,0 +1,99 @@
+"""The knapsack decoder: a Hugging Face GPT-2 without positions, optionally a staircase."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from transformers import GPT2Config, GPT2LMHeadModel
+
+from pytest_mesa.subjects.recipes import Recipe, Wiring
+from pytest_mesa.tasks.knapsack import tokens
+
+
+def staircase_mask(layer: int, length: int) -> Float[Tensor, "1 1 query key"]:
+    """Additive attention mask in which only position ``layer + 2`` reads its predecessor.
+
+    Position 0 is BOS and position 1 the first item, so layer 0 lets the second item read the
+    first; every other position reads itself alone.
+    """
+    mask = torch.full((length, length), torch.finfo(torch.float32).min)
+    mask.fill_diagonal_(0.0)
+    if layer + 2 < length:
+        mask[layer + 2, layer + 1] = 0.0
+    return mask[None, None]
+
+
+def inputs(ids: Int[Tensor, "batch pos"]) -> dict[str, Any]:
+    """The model's arguments for a set without positions.
+
+    The mask is given although nothing is padded: without one, transformers takes equal
+    position ids for packed sequences and lets no token read another.
+    """
+    return {
+        "input_ids": ids,
+        "position_ids": torch.zeros_like(ids),
+        "attention_mask": torch.ones_like(ids),
+        "use_cache": False,
+    }
+
+
+class KnapsackDecoder(nn.Module):
+    """Token ids to logits over the vocabulary, positions left out."""
+
+    def __init__(self, model: GPT2LMHeadModel, wiring: Wiring) -> None:
+        super().__init__()
+        self.model = model
+        if wiring == "staircase":
+            for layer, block in enumerate(model.transformer.h):
+                block.register_forward_pre_hook(_Staircase(layer, block), with_kwargs=True)
+
+    def forward(self, ids: Int[Tensor, "batch pos"]) -> Float[Tensor, "batch pos vocabulary"]:
+        """Next-token logits at every position."""
+        out: Tensor = self.model(**inputs(ids)).logits
+        return out
+
+
+class _Staircase:
+    """Replaces the attention mask that a block is given."""
+
+    def __init__(self, layer: int, block: nn.Module) -> None:
+        self.layer = layer
+        self.signature = inspect.signature(block.forward)
+
+    def __call__(
+        self, _module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        call = self.signature.bind_partial(*args, **kwargs)
+        hidden: Tensor = call.arguments["hidden_states"]
+        call.arguments["attention_mask"] = staircase_mask(self.layer, hidden.shape[1]).to(hidden)
+        return call.args, call.kwargs
+
+
+def configuration(recipe: Recipe) -> GPT2Config:
+    """The Hugging Face configuration of a recipe's net."""
+    return GPT2Config(
+        vocab_size=tokens.VOCABULARY,
+        n_positions=16,
+        n_embd=recipe.d_model,
+        n_layer=recipe.layers,
+        n_head=recipe.heads,
+        n_inner=recipe.d_mlp,
+        activation_function="relu",
+        resid_pdrop=0.0,
+        embd_pdrop=0.0,
+        attn_pdrop=0.0,
+        bos_token_id=tokens.BOS,
+        eos_token_id=tokens.BOS,
+    )
+
+
+def untrained(recipe: Recipe, seed: int) -> KnapsackDecoder:
+    """The recipe's net before its first step; the global random state is left as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = GPT2LMHeadModel(configuration(recipe))
+    return KnapsackDecoder(model, recipe.wiring)

@@ -1,0 +1,105 @@
+"""How the nets of this project are trained: named recipes, complete and hashable."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from pytest_mesa.registry.kinds import KnapsackTask
+from pytest_mesa.runs.cells import Cell, Json
+from pytest_mesa.subjects.errors import SubjectError
+
+Wiring = Literal["full", "staircase"]
+TASK = KnapsackTask(kind="knapsack")
+ANCHORS = KnapsackTask(kind="knapsack", items=3, weights=(1, 7), values=(1, 7), capacity=(3, 15))
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """A small GPT-2 trained on knapsacks; every field enters the training cell's hash.
+
+    The nets have no position embeddings: a knapsack is a set, and a sixth item then is no
+    untrained position. ``anchors`` of every ``anchor_every`` batches show each token that
+    generalisation axes use (values, weights, capacities) in instances too small to need them
+    together, so that failing on an axis is not failing on an unseen token.
+    """
+
+    name: str
+    task: KnapsackTask = TASK
+    anchors: KnapsackTask | None = ANCHORS
+    anchor_every: int = 8
+    target: str = "exact"
+    wiring: Wiring = "full"
+    row_supervision: float = 0.0
+    d_model: int = 64
+    layers: int = 5
+    heads: int = 4
+    d_mlp: int = 256
+    steps: int = 4500
+    batch: int = 512
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.01
+
+    def params(self, seed: int) -> dict[str, Any]:
+        """The training cell's parameters. The name is not one of them."""
+        body = asdict(self)
+        del body["name"]
+        body["task"] = self.task.model_dump(mode="json")
+        body["anchors"] = self.anchors.model_dump(mode="json") if self.anchors else None
+        return body | {"seed": seed}
+
+
+RECIPES: dict[str, Recipe] = {
+    recipe.name: recipe
+    for recipe in (
+        Recipe("knapsack-decoder"),
+        # The control that must be missed: trained as the subject is, on the greedy answers.
+        Recipe("knapsack-greedy", target="greedy-ratio", steps=3000),
+        # Layer l lets only item l+1 read item l, so whatever decides the answer has passed
+        # through one position a layer; the rows as an auxiliary target fix what it carries.
+        Recipe(
+            "knapsack-staircase",
+            wiring="staircase",
+            anchors=None,
+            row_supervision=1.0,
+            d_model=128,
+            d_mlp=768,
+            steps=4000,
+            batch=256,
+            learning_rate=1.5e-3,
+        ),
+    )
+}
+
+
+def recipe(name: str) -> Recipe:
+    """Look a recipe up.
+
+    Raises:
+        SubjectError: no such recipe; the message lists those there are.
+    """
+    if name not in RECIPES:
+        raise SubjectError(f"no recipe is called {name!r}; there are {', '.join(RECIPES)}")
+    return RECIPES[name]
+
+
+def training_cell(recipe: Recipe, seed: int) -> Cell:
+    """The cell whose result is the trained net."""
+    return Cell(
+        kind="train",
+        version=1,
+        params=recipe.params(seed),
+        impl="pytest_mesa.subjects.training:train",
+        label=f"train {recipe.name} seed {seed}",
+    )
+
+
+def from_params(params: Mapping[str, Json], name: str = "recipe") -> tuple[Recipe, int]:
+    """The recipe and seed that a training cell's parameters describe."""
+    body = dict(params)
+    seed = int(body.pop("seed"))
+    body["task"] = KnapsackTask.model_validate(body["task"])
+    if body["anchors"] is not None:
+        body["anchors"] = KnapsackTask.model_validate(body["anchors"])
+    return Recipe(name=name, **body), seed
