@@ -123,7 +123,8 @@ def confidence_sequence(
         if contradicted_at is None and lower > upper:
             contradicted_at = n
         if contradicted_at is None:
-            bounds = Bounds(low + width * lower, high - width * (1 - upper))
+            start = low + width * lower
+            bounds = Bounds(start, max(start, high - width * (1 - upper)))  # max: rounding
         else:
             bounds = Bounds(low, high)
         looks.append(Look(n, float(low + width * totals[n] / n), bounds))
