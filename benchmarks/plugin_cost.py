@@ -1,7 +1,7 @@
 """What the installed plugin costs a plain pytest run that has nothing to do with it.
 
 Runs a one-test project in fresh processes, with the plugin and with ``-p no:mesa`` in turn,
-and prints the paired difference of wall-clock time. Also lists the heavy modules in such a run,
+and prints the paired difference of their times. Also lists the heavy modules in such a run,
 those that the plugin brought (there should be none) apart from those of other plugins.
 
     python benchmarks/plugin_cost.py [--pairs 30]
@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from pathlib import Path
 
 HEAVY = ("torch", "transformers", "numpy", "pydantic", "rich", "yaml")
 BAR_MS = 5.0
+BARE = ("-p", "no:mesa")
 
 TEST = """
 import json, os, sys
@@ -37,17 +39,30 @@ def command(project: Path, *extra: str) -> list[str]:
     return [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *extra, str(project)]
 
 
-def timed(project: Path, *extra: str) -> float:
-    """Wall-clock seconds of one run in a fresh process."""
-    start = time.perf_counter()
-    subprocess.run(command(project, *extra), check=True, capture_output=True, cwd=project)
-    return time.perf_counter() - start
+def environment(**more: str) -> dict[str, str]:
+    """This process' environment, in which Python may cache what it compiles, as usual."""
+    return {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"} | more
+
+
+def timed(project: Path, *extra: str) -> tuple[float, float]:
+    """Wall-clock and processor seconds of one run in a fresh process."""
+    wall, before = time.perf_counter(), processor_s()
+    subprocess.run(
+        command(project, *extra), check=True, capture_output=True, cwd=project, env=environment()
+    )
+    return time.perf_counter() - wall, processor_s() - before
+
+
+def processor_s() -> float:
+    """Processor seconds of all ended child processes; steadier than the clock on a busy machine."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def imported(project: Path, *extra: str) -> set[str]:
     """The heavy modules present at the end of a run."""
     out = project / "modules.json"
-    env = os.environ | {"MESA_MODULES": str(out)}
+    env = environment(MESA_MODULES=str(out))
     subprocess.run(command(project, *extra), check=True, capture_output=True, cwd=project, env=env)
     present = set(json.loads(out.read_text("utf-8")))
     if ("pytest_mesa.plugin" in present) == bool(extra):
@@ -64,23 +79,29 @@ def main() -> int:
         project = Path(folder)
         (project / "test_one.py").write_text(TEST, "utf-8")
         (project / "pytest.ini").write_text("[pytest]\n", "utf-8")
-        others = imported(project, "-p", "no:mesa")
+        others = imported(project, *BARE)
         heavy = imported(project) - others
-        timed(project), timed(project, "-p", "no:mesa")
-        differences, bare = [], []
+        for extra in ((), BARE):
+            timed(project, *extra)
+        with_plugin, without = [], []
         for index in range(pairs):
             # Which of the two goes first alternates, so that drift of the machine cancels.
-            order = ((), ("-p", "no:mesa")) if index % 2 else (("-p", "no:mesa"), ())
-            seconds = {extra: timed(project, *extra) for extra in order}
-            differences.append(seconds[()] - seconds["-p", "no:mesa"])
-            bare.append(seconds["-p", "no:mesa"])
-    cost = 1000 * statistics.median(differences)
-    quartiles = statistics.quantiles(differences, n=4)
-    print(f"plain run without the plugin   {1000 * statistics.median(bare):8.1f} ms (median)")
-    print(f"cost of the plugin             {cost:8.1f} ms (median of {pairs} pairs)")
-    print(
-        f"  quartiles of the difference  {1000 * quartiles[0]:.1f} to {1000 * quartiles[2]:.1f} ms"
-    )
+            for extra in ((), BARE) if index % 2 else (BARE, ()):
+                (without if extra else with_plugin).append(timed(project, *extra))
+    cost = 0.0
+    for name, which in (("processor", 1), ("wall clock", 0)):
+        pairs_ms = [
+            (1000 * plain[which], 1000 * (full[which] - plain[which]))
+            for full, plain in zip(with_plugin, without, strict=True)
+        ]
+        differences = [difference for _, difference in pairs_ms]
+        cost = statistics.median(differences)
+        low, _, high = statistics.quantiles(differences, n=4)
+        bare = statistics.median(plain for plain, _ in pairs_ms)
+        print(
+            f"{name:<10}  plain run {bare:7.1f} ms   the plugin adds {cost:5.1f} ms "
+            f"(median of {pairs} pairs, quartiles {low:.1f} and {high:.1f})"
+        )
     print(f"heavy modules by the plugin    {', '.join(sorted(heavy)) or 'none'}")
     print(f"heavy modules by other plugins {', '.join(sorted(others)) or 'none'}")
     return int(cost > BAR_MS or bool(heavy))

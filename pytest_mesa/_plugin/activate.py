@@ -9,7 +9,7 @@ import pytest
 from pytest_mesa._plugin.collect import Collector
 from pytest_mesa._plugin.items import Reports
 from pytest_mesa._plugin.lab import LAB, Lab, Silent
-from pytest_mesa._plugin.options import is_xdist_worker, read_options
+from pytest_mesa._plugin.options import is_distributed, is_xdist_worker, read_options
 from pytest_mesa._plugin.recorder import Recorder
 from pytest_mesa._plugin.screen import make_progress
 
@@ -45,5 +45,6 @@ def activate(config: pytest.Config) -> None:
     config.pluginmanager.register(collector, "mesa-collector")
     config.pluginmanager.register(Reports(), "mesa-reports")
     if not worker:
-        config.pluginmanager.register(Recorder(options, lab, collector), "mesa-recorder")
+        recorder = Recorder(options, lab, collector, distributed=is_distributed(config))
+        config.pluginmanager.register(recorder, "mesa-recorder")
     config.add_cleanup(lab.close)

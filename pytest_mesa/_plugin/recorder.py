@@ -11,7 +11,7 @@ import pytest
 from pytest_mesa._plugin.collect import Collector
 from pytest_mesa._plugin.items import Cargo
 from pytest_mesa._plugin.lab import Lab
-from pytest_mesa._plugin.options import Gate, Options, is_distributed, is_spec_file
+from pytest_mesa._plugin.options import Gate, Options, is_spec_file
 from pytest_mesa._plugin.outcome import judge
 from pytest_mesa.ledger.append import append, read
 from pytest_mesa.ledger.errors import LedgerError, RecordError
@@ -41,7 +41,9 @@ class Written:
 class Recorder:
     """Lives in the process that the user started, and is the only one that writes."""
 
-    def __init__(self, options: Options, lab: Lab, collector: Collector) -> None:
+    def __init__(
+        self, options: Options, lab: Lab, collector: Collector, *, distributed: bool
+    ) -> None:
         self._options = options
         self._lab = lab
         self._collector = collector
@@ -49,6 +51,7 @@ class Recorder:
         self._counts = Counts()
         self._refused = False
         self._interrupted = False
+        self._distributed = distributed
         self._seen = 0
         self._failed_collections = 0
         self._written = Written()
@@ -91,7 +94,7 @@ class Recorder:
             pytest.UsageError: there was no spec file.
         """
         self._seen += self._collector.files
-        if not is_distributed(session.config) and not self._seen and not self._failed_collections:
+        if not self._distributed and not self._seen and not self._failed_collections:
             raise pytest.UsageError(self._nothing_found(session.config))
 
     @pytest.hookimpl(optionalhook=True)
@@ -127,7 +130,7 @@ class Recorder:
         # Under xdist the order of arrival is chance; serial and parallel runs shall not differ.
         self._rows.sort(key=lambda row: row.nodeid)
         self._write()
-        session.exitstatus = self._status(session, int(exitstatus))
+        session.exitstatus = self._status(int(exitstatus))
 
     @pytest.hookimpl
     def pytest_terminal_summary(
@@ -148,7 +151,7 @@ class Recorder:
                 f"{self._counts.frozen} frozen"
             )
         self._write_places(out)
-        if is_distributed(config) and not self._seen and not self._failed_collections:
+        if self._distributed and not self._seen and not self._failed_collections:
             out.write_line(f"ERROR: {self._nothing_found(config)}", red=True)
 
     def _write_places(self, out: pytest.TerminalReporter) -> None:
@@ -163,13 +166,19 @@ class Recorder:
         elif written.new or written.unchanged:
             out.write_line(f"results  {_shown(options.results, options.root)}")
         if self._interrupted:
-            computed = max(self._counts.computed, self._lab.counts.computed)
             cache = _shown(options.settings.cache_dir, options.root)
             out.write_line(
-                f"Interrupted: the {computed} cells finished in this run are kept in {cache}; "
-                "the same command goes on from there",
+                f"Interrupted: {self._finished_cells()} are kept in {cache}; the same command "
+                "goes on from there",
                 yellow=True,
             )
+
+    def _finished_cells(self) -> str:
+        # What the items under way in other processes have finished is not known here.
+        if self._distributed:
+            return "finished cells"
+        computed = self._lab.counts.computed
+        return f"the {computed} cells finished in this run"
 
     def _lost(self, report: pytest.TestReport) -> Cargo | None:
         """Give the report of a died worker the error record that the worker could not write."""
@@ -216,7 +225,7 @@ class Recorder:
             why = error.strerror or error
             written.trouble = f"{options.results}: can't be written ({why})"
 
-    def _status(self, session: pytest.Session, status: int) -> int:
+    def _status(self, status: int) -> int:
         exit_code = pytest.ExitCode
         if status in (exit_code.INTERRUPTED, exit_code.INTERNAL_ERROR, exit_code.USAGE_ERROR):
             return status
@@ -224,7 +233,7 @@ class Recorder:
             return LEDGER
         if self._refused:
             return LOCK_DIFFERS
-        if is_distributed(session.config) and not self._seen and not self._failed_collections:
+        if self._distributed and not self._seen and not self._failed_collections:
             return exit_code.USAGE_ERROR
         open_ones = any(row.category == "inconclusive" for row in self._rows)
         if status == exit_code.OK and open_ones and Gate.INCONCLUSIVE in self._options.fail_on:

@@ -132,7 +132,15 @@ def _joined(values: Sequence[str], widths: Sequence[int]) -> str:
 def _rest(values: Sequence[str], heads: Sequence[str], width: int) -> list[str]:
     """What did not fit, as named values below the row."""
     text = " · ".join(f"{head} {value}" for head, value in zip(heads, values, strict=True) if value)
-    return wrap(text, max(width, 20), initial_indent="    ", subsequent_indent="    ")
+    return wrap(
+        text,
+        max(width, 20),
+        initial_indent="    ",
+        subsequent_indent="    ",
+        # Reasons and recipes have hyphens, and are searched for as one word.
+        break_on_hyphens=False,
+        break_long_words=False,
+    )
 
 
 def _colour(row: Row) -> str:
