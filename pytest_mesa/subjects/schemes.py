@@ -66,6 +66,15 @@ def _recipe_handles(spec: SubjectSpec) -> tuple[Handle, ...]:
     return tuple(handles)
 
 
+def untrained_twin(handle: Handle) -> Handle | None:
+    """The recipe's net before its first step, from the same seed; None for other subjects."""
+    if handle.params["scheme"] != "recipe" or not handle.inputs:
+        return None
+    (training,) = handle.inputs
+    params = {"scheme": "recipe", "untrained": dict(training.params)}
+    return Handle(f"{handle.label}, untrained", params)
+
+
 def _compiled_handles(spec: SubjectSpec) -> tuple[Handle, ...]:
     options = _options(spec, {"items": int})
     return tuple(

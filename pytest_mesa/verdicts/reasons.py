@@ -26,6 +26,7 @@ class Reason(StrEnum):
     NOT_COMPETENT = "not-competent"
     SCORES_DRIFT = "scores-drift"
     RIVAL_EXPLAINS = "rival-explains"
+    ASPECT_UNSEEN = "aspect-unseen"
     STRATA_DISAGREE = "strata-disagree"
     LADDER_TOO_COARSE = "ladder-too-coarse"
     INDIFFERENCE_ZONE = "indifference-zone"
@@ -56,6 +57,10 @@ _REMEDIES = {
     Reason.RIVAL_EXPLAINS: (
         "measure on instances where the rival predicts another answer, "
         "or register the rival as the claim"
+    ),
+    Reason.ASPECT_UNSEEN: (
+        "probe other aspects, or more instances: nothing of what the claim says is there "
+        "could be decoded beyond the baselines"
     ),
     Reason.STRATA_DISAGREE: "register one prediction per stratum: more scores will not settle it",
     Reason.LADDER_TOO_COARSE: "add sizes between the rungs around the transition",

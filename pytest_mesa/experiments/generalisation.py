@@ -1,0 +1,62 @@
+"""Does accuracy carry over, one axis at a time, to instances outside training?
+
+Each axis is a stratum. Draw ``i`` is answered once within the task and once on the axis; its
+score is ``1 - ([right within] - [right on the axis])``, so that the mean is one less the drop
+in accuracy, with the level measured in the same run (a ratio of two means would be no mean of
+bounded scores). The estimand ``retained-accuracy`` is the least axis: keeping the level on
+every axis refutes a claim that solving does not carry over, losing it on one upholds it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pytest_mesa.experiments.base import Plan
+from pytest_mesa.experiments.exhibits import exhibit_cell
+from pytest_mesa.experiments.lineup import competence_cell, part_cell, plan_lineup, read_lineup
+from pytest_mesa.registry.models import Prediction
+from pytest_mesa.runs.cells import Cell, Result
+from pytest_mesa.subjects.schemes import Handle
+from pytest_mesa.verdicts.evidence import Evidence
+
+
+class GeneralisationStudy:
+    """The kind ``generalisation``."""
+
+    def plan(self, prediction: Prediction, released: str | None = None) -> Plan:
+        """One cell a subject and control for all axes, and exhibits of the first subject.
+
+        Raises:
+            SubjectError: a subject or control that does not exist.
+        """
+        return plan_lineup(
+            prediction,
+            released,
+            subject_parts=lambda handle: (
+                competence_cell(prediction, handle),
+                _axes(prediction, handle),
+            ),
+            control_parts=lambda handle: (_axes(prediction, handle),),
+            combine="least",
+            exhibits=lambda handle: (exhibit_cell(prediction, handle, "exact"),),
+        )
+
+    def read(self, _prediction: Prediction, plan: Plan, results: Mapping[Cell, Result]) -> Evidence:
+        """The strata as they were measured."""
+        return read_lineup(plan, results)
+
+
+STUDY = GeneralisationStudy()
+
+
+def _axes(prediction: Prediction, handle: Handle) -> Cell:
+    experiment = prediction.experiment
+    params = {
+        "task": experiment.task.model_dump(mode="json"),
+        # A list, since the order of axes is the order of strata.
+        "axes": [[name, axis.model_dump(mode="json")] for name, axis in experiment.axes.items()],
+        "count": prediction.verdict.budget // len(experiment.axes),
+        "seed": prediction.seed,
+    }
+    impl = "pytest_mesa.experiments.generalisation_cells:measure"
+    return part_cell("generalisation", 1, handle, params, impl, "generalisation")
