@@ -49,7 +49,7 @@ def find_blocks(module: nn.Module) -> list[nn.Module]:
     return best
 
 
-def _stream_of(output: Any) -> Tensor:
+def stream_of(output: Any) -> Tensor:
     """The residual stream in a block's output: the tensor, or the first of a tuple."""
     first = output[0] if isinstance(output, tuple) else output
     if not isinstance(first, Tensor) or first.ndim != 3:
@@ -57,7 +57,8 @@ def _stream_of(output: Any) -> Tensor:
     return first
 
 
-def _with_stream(output: Any, stream: Tensor) -> Any:
+def with_stream(output: Any, stream: Tensor) -> Any:
+    """A block's output with another residual stream in it."""
     return (stream, *output[1:]) if isinstance(output, tuple) else stream
 
 
@@ -89,11 +90,11 @@ class Stream:
         seen: list[Tensor] = []
 
         def record(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-            seen.append(_entering(args, kwargs).detach())
+            seen.append(entering(args, kwargs).detach())
 
         def record_last(_module: nn.Module, _args: tuple[Any, ...], output: Any) -> None:
             self._tuples = isinstance(output, tuple)
-            seen.append(_stream_of(output).detach())
+            seen.append(stream_of(output).detach())
 
         with torch.no_grad(), ExitStack() as stack:
             for block in self.blocks:
@@ -148,7 +149,7 @@ class Stream:
         return (
             self.blocks[-1]
             .register_forward_hook(
-                lambda _m, _a, output: _with_stream(output, edit(_stream_of(output)))
+                lambda _m, _a, output: with_stream(output, edit(stream_of(output)))
             )
             .remove
         )
@@ -178,7 +179,8 @@ class Stream:
                         raise SiteError(f"at layer {layer}, {what} (by {gap:.1e} of the logits)")
 
 
-def _entering(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
+def entering(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
+    """The residual stream in a block's arguments: the first, or ``hidden_states``."""
     stream = args[0] if args else kwargs.get("hidden_states")
     if not isinstance(stream, Tensor) or stream.ndim != 3:
         raise SiteError("a block's input is no (batch, pos, d_model) tensor")
@@ -190,11 +192,15 @@ def _skipped(block: nn.Module, *, tuples: bool) -> Iterator[None]:
     """Let a block hand its input on, in the form that its callers expect."""
 
     def hand_on(*args: Any, **kwargs: Any) -> Any:
-        stream = _entering(args, kwargs)
+        stream = entering(args, kwargs)
         return (stream,) if tuples else stream
 
+    own = block.__dict__.get("forward")  # set where something else has wrapped this block
     block.forward = hand_on  # type: ignore[method-assign]
     try:
         yield
     finally:
-        del block.forward
+        if own is None:
+            del block.forward
+        else:
+            block.forward = own

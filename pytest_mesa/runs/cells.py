@@ -48,11 +48,14 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A finished cell: its JSON payload, and the folder of its files."""
+    """A finished cell: its JSON payload, and the folder of its files.
+
+    The key says what it is, so results with one key are equal.
+    """
 
     key: str
-    payload: Json
-    folder: Path
+    payload: Json = field(compare=False)
+    folder: Path = field(compare=False)
 
     def file(self, name: str) -> Path:
         """The path of one of the result's files."""

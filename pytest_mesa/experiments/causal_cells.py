@@ -1,0 +1,294 @@
+"""The cells of the kind ``causal-state``: search, measure, spike in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn import functional
+
+from pytest_mesa.experiments.causal_state import PAIR_RIVALS
+from pytest_mesa.experiments.lineup import stratum
+from pytest_mesa.instruments.interchange import Runs, interchange_accuracy
+from pytest_mesa.instruments.search import Budget, Candidate, Material, candidate_sites, search
+from pytest_mesa.instruments.spike import Plant, chosen_share, spiked_stream
+from pytest_mesa.instruments.stream import Site, Stream
+from pytest_mesa.instruments.subspace import random_subspace, ridge
+from pytest_mesa.registry.kinds import KnapsackTask, SiteSearch
+from pytest_mesa.runs.cells import Json, Result
+from pytest_mesa.subjects.base import Subject
+from pytest_mesa.subjects.load import load
+from pytest_mesa.tasks.knapsack import tokens
+from pytest_mesa.tasks.knapsack.algorithms import CausalAlgorithm, algorithm
+from pytest_mesa.tasks.knapsack.exact import optimum
+from pytest_mesa.tasks.knapsack.pairs import Pairs, draw_pairs
+from pytest_mesa.verdicts.confidence import confidence_sequence
+
+SELECT_PAIRS = 400  # to choose among a few dozen candidates: a standard error of 0.025
+SPLITS = {"train": 1, "select": 2, "measure": 3, "spike": 4}  # separate streams of one seed
+ROW_UNIT = 10.0  # row entries reach 25; divided by this the planted code has unit scale
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One state of one algorithm on one task, as a cell's parameters give it."""
+
+    task: KnapsackTask
+    algorithm: CausalAlgorithm
+    stage: int
+    rivals: tuple[str, ...]
+    search: SiteSearch
+    seed: int
+
+    @classmethod
+    def of(cls, params: Mapping[str, Json]) -> Setting:
+        """Read a cell's parameters."""
+        task = KnapsackTask.model_validate(params["task"])
+        top = task.items * task.values[1]
+        return cls(
+            task,
+            algorithm(params["algorithm"], task.capacity[1], top),
+            params["stage"],
+            tuple(params["rivals"]),
+            SiteSearch.model_validate(params["search"]),
+            params["seed"],
+        )
+
+    @property
+    def columns(self) -> tuple[int, ...]:
+        """The items that the state depends on."""
+        return self.algorithm.columns(self.task.items, self.stage)
+
+    @property
+    def first_position(self) -> int:
+        """The first position that has read all of these items."""
+        return max(self.columns) + 1
+
+    def pairs(self, split: str, count: int) -> Pairs:
+        """Pairs of one split; splits never share a draw."""
+        rng = np.random.default_rng([self.seed, SPLITS[split], self.stage])
+        filters = tuple(rival for rival in self.rivals if rival in PAIR_RIVALS)
+        return draw_pairs(self.task, self.algorithm, self.stage, filters, count, rng)
+
+    def generator(self, split: str) -> torch.Generator:
+        """The torch generator of one split."""
+        return torch.Generator().manual_seed(self.seed * 1000 + SPLITS[split] * 10 + self.stage)
+
+
+def captured(stream: Stream, pairs: Pairs) -> Runs:
+    """Runs on a set of pairs."""
+    base, source = tokens.encode(pairs.base), tokens.encode(pairs.source)
+    target = torch.from_numpy(pairs.counterfactual) + tokens.FIRST_ANSWER
+    return Runs(base, stream.capture(base), stream.capture(source), target)
+
+
+def item_features(
+    ids: Int[Tensor, "batch pos"], columns: tuple[int, ...]
+) -> Float[Tensor, "batch feature"]:
+    """Raw items, one-hot by token."""
+    size = tokens.FIRST_CAPACITY
+    parts = [functional.one_hot(ids[:, column + 1], size).float() for column in columns]
+    return torch.cat([*parts, torch.zeros(len(ids), 0)], dim=1)
+
+
+def nuisance_features(
+    ids: Int[Tensor, "batch pos"], setting: Setting
+) -> Float[Tensor, "batch feature"]:
+    """What the stream may hold besides the state: the other items and the capacity."""
+    others = tuple(c for c in range(setting.task.items) if c not in setting.columns)
+    capacity = ids[:, -1] - tokens.FIRST_CAPACITY
+    return torch.cat(
+        [
+            item_features(ids, others),
+            functional.one_hot(capacity, tokens.TOP_CAPACITY + 1).float(),
+        ],
+        dim=1,
+    )
+
+
+def state_features(state: np.ndarray) -> Float[Tensor, "batch feature"]:
+    """A state, one-hot cell by cell, each cell by the values it takes."""
+    parts = []
+    for column in state.T:
+        _, index = np.unique(column, return_inverse=True)
+        parts.append(functional.one_hot(torch.from_numpy(index).reshape(-1)).float())
+    return torch.cat(parts, dim=1)
+
+
+def find(stream: Stream, setting: Setting, split: str = "train") -> tuple[list[Candidate], Runs]:
+    """Search for the state. Returns the candidates, best first, and the training runs."""
+    train_pairs = setting.pairs(split, setting.search.train_pairs)
+    train = captured(stream, train_pairs)
+    source = tokens.encode(train_pairs.source)
+    material = Material(
+        train=train,
+        select=captured(stream, setting.pairs("select", SELECT_PAIRS)),
+        state=torch.from_numpy(train_pairs.state).float(),
+        nuisance=nuisance_features(source, setting),
+        contrast=torch.from_numpy(optimum(train_pairs.base)) + tokens.FIRST_ANSWER,
+    )
+    sites = candidate_sites(stream.layers, setting.first_position, setting.task.items + 1)
+    limits = setting.search
+    budget = Budget(limits.rank, limits.screen_pairs, limits.sites, limits.steps, limits.batch)
+    return search(stream, material, sites, budget, setting.generator(split)), train
+
+
+def rebuilt(
+    train: Runs, site: Site, features: Tensor, fresh: Tensor
+) -> Float[Tensor, "layer batch d_model"]:
+    """What a linear map from features, fitted on the training sources, writes at the site."""
+    rows = []
+    for layer in range(train.source.shape[0]):
+        slope, intercept = ridge(features, train.source[layer, :, site.position])
+        rows.append(fresh @ slope + intercept)
+    return torch.stack(rows)
+
+
+def measure_state(
+    params: Mapping[str, Json], inputs: tuple[Result, ...], _folder: Path
+) -> dict[str, Any]:
+    """Interchange accuracy of the best site and subspace, on fresh pairs, with its rivals.
+
+    Rivals: a random subspace of the same rank at the same site, and the same subspace written
+    from the raw items instead of the state. Where that does as well, what the subspace
+    carries is the items, not the table.
+    """
+    setting = Setting.of(params)
+    subject = load(params["subject"], inputs)
+    stream = subject.stream
+    candidates, train = find(stream, setting)
+    best = candidates[0]
+    fresh_pairs = setting.pairs("measure", params["pairs"])
+    fresh = captured(stream, fresh_pairs)
+    generator = setting.generator("measure")
+    name = f"state-{setting.stage}"
+    scores = interchange_accuracy(stream, fresh, best.site, best.subspace)
+    rivals = []
+    train_pairs = setting.pairs("train", setting.search.train_pairs)
+    if "random-subspace" in setting.rivals:
+        chance = random_subspace(best.subspace.shape[0], best.subspace.shape[1], generator)
+        score = interchange_accuracy(stream, fresh, best.site, chance)
+        rivals.append(stratum(f"random-subspace/{name}", score))
+    if "raw-items" in setting.rivals:
+        known = item_features(tokens.encode(train_pairs.source), setting.columns)
+        given = item_features(tokens.encode(fresh_pairs.source), setting.columns)
+        donor = rebuilt(train, best.site, known, given)
+        score = interchange_accuracy(stream, fresh, best.site, best.subspace, donor)
+        rivals.append(stratum(f"raw-items/{name}", score))
+    both = state_features(np.concatenate([train_pairs.state, fresh_pairs.state]))
+    donor = rebuilt(train, best.site, both[: len(train)], both[len(train) :])
+    written = interchange_accuracy(stream, fresh, best.site, best.subspace, donor)
+    ceiling = float((subject.answers(fresh_pairs.hybrid) == fresh_pairs.counterfactual).mean())
+    return {
+        "strata": [stratum(name, scores)],
+        "rivals": rivals,
+        "weights_sha": subject.weights_sha,
+        "detail": {
+            name: {
+                "site": _site(best.site),
+                "subspace": best.origin,
+                "selection_score": round(best.score, 4),
+                "ceiling": round(ceiling, 4),
+                "share_of_ceiling": round(float(scores.mean()) / max(ceiling, 1e-9), 4),
+                "written_state": round(float(written.mean()), 4),
+                "runners_up": [
+                    {"site": _site(c.site), "subspace": c.origin, "score": round(c.score, 4)}
+                    for c in candidates[1:4]
+                ],
+            }
+        },
+    }
+
+
+def _site(site: Site) -> str:
+    return f"layer {site.layer}{' onward' if site.onward else ''}, position {site.position}"
+
+
+def extended(
+    row: Float[Tensor, "batch capacity"], weight: Int[Tensor, " batch"], value: Int[Tensor, " batch"]
+) -> Float[Tensor, "batch capacity"]:
+    """One differentiable step of the weight-indexed table."""
+    start = torch.arange(row.shape[1])[None, :] - weight[:, None]
+    taken = row.gather(1, start.clamp_min(0)) + value[:, None]
+    return torch.maximum(row, torch.where(start >= 0, taken, torch.zeros_like(taken)))
+
+
+def plant(setting: Setting, layer: int, share: float) -> Plant:
+    """The table row of the state's items, written at the first position that can hold it.
+
+    The planted answer is the algorithm's, with the base's own remaining items and capacity,
+    as far as the channel still holds the row.
+    """
+    weight_value = torch.arange(tokens.FIRST_CAPACITY) - tokens.FIRST_ITEM
+    weights, values = weight_value // tokens.TOP_VALUE + 1, weight_value % tokens.TOP_VALUE + 1
+    capacities = setting.task.capacity[1]
+    others = [c for c in range(setting.task.items) if c not in setting.columns]
+
+    def item(ids: Tensor, column: int) -> tuple[Tensor, Tensor]:
+        token = ids[:, column + 1].clamp(tokens.FIRST_ITEM, tokens.FIRST_CAPACITY - 1)
+        return weights[token], values[token]
+
+    def code(ids: Tensor) -> Tensor:
+        row = torch.zeros(len(ids), capacities + 1)
+        for column in setting.columns:
+            row = extended(row, *item(ids, column))
+        return row[:, 1:] / ROW_UNIT
+
+    def answer(held: Tensor, ids: Tensor) -> Tensor:
+        row = functional.pad(held * ROW_UNIT, (1, 0))
+        for column in others:
+            row = extended(row, *item(ids, column))
+        capacity = (ids[:, -1] - tokens.FIRST_CAPACITY).clamp(0, capacities)
+        best = row.gather(1, capacity[:, None])
+        logits = torch.full((len(ids), tokens.VOCABULARY), -1e4)
+        logits[:, tokens.FIRST_ANSWER :] = -0.5 * (torch.arange(tokens.TOP_ANSWER + 1) - best) ** 2
+        return logits
+
+    site = Site(layer, setting.first_position)
+    return Plant(site, code, answer, chosen_share(share, setting.seed))
+
+
+def spike_in(
+    params: Mapping[str, Json], inputs: tuple[Result, ...], _folder: Path
+) -> dict[str, Any]:
+    """The smallest planted share that the same search and measurement tell from nothing.
+
+    Seen means: the lower confidence bound with the effect planted lies above the upper bound
+    of the subject as it is.
+    """
+    setting = Setting.of(params)
+    *needed, plain = inputs
+    subject: Subject = load(params["subject"], tuple(needed))
+    own = confidence_sequence(plain.payload["strata"][0]["scores"], params["alpha"]).final
+    layer = max(1, subject.stream.layers // 2)
+    sample = tokens.encode(setting.pairs("select", SELECT_PAIRS).base)
+    fresh_pairs = setting.pairs("spike", params["pairs"])
+    rows: list[dict[str, float | bool]] = []
+    limit: float | None = None
+    for strength in params["strengths"]:
+        spiked = spiked_stream(subject.stream, plant(setting, layer, strength), sample)
+        best = find(spiked, setting, "train")[0][0]
+        scores = interchange_accuracy(spiked, captured(spiked, fresh_pairs), best.site, best.subspace)
+        bounds = confidence_sequence(scores.tolist(), params["alpha"]).final
+        seen = bounds.lower > own.upper
+        rows.append(
+            {
+                "strength": strength,
+                "estimate": round(float(scores.mean()), 4),
+                "lower": round(bounds.lower, 4),
+                "seen": seen,
+            }
+        )
+        if seen:
+            limit = strength
+            break
+    return {
+        "detection_limit": limit,
+        "detail": {"spike_in": {"state": setting.stage, "upper_without": round(own.upper, 4), "tried": rows}},
+    }
