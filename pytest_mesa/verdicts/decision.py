@@ -80,7 +80,7 @@ def required(rule: VerdictRule, total: int) -> int:
     fraction = rule.quantifier["fraction"]
     if not 0 < fraction <= 1:
         raise ValueError(f"a fraction of subjects lies in (0, 1], not {fraction}")
-    # 0.6 * 5 is a hair above 3 in floating point.
+    # 0.28 * 25 is a hair above 7 in floating point.
     return ceil(fraction * total - 1e-9)
 
 

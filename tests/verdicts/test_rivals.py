@@ -10,6 +10,7 @@ from evidence_builders import measurement, rule, scores
 
 from pytest_mesa.registry.models import Region
 from pytest_mesa.verdicts.assess import assess
+from pytest_mesa.verdicts.confidence import e_value, lower_bound
 from pytest_mesa.verdicts.evidence import EvidenceError, Measurement, Stratum
 from pytest_mesa.verdicts.reasons import Reason
 from pytest_mesa.verdicts.rivals import compare, match_rivals
@@ -93,6 +94,30 @@ def test_scores_of_unequal_number_are_bounded_apart(region: Region) -> None:
     level = compare(ours, Stratum("a/s", scores(far, 300)), region, 0.05)
     assert not level.beaten
     assert level.e_value < 1
+
+
+def test_unpaired_bounds_share_alpha() -> None:
+    ours, theirs = scores(0.9), scores(0.3, 300)
+    reading = compare(Stratum("s", ours), Stratum("a/s", theirs), ABOVE, 0.05)
+    upper = 1 - lower_bound([1 - score for score in theirs], 0.025)
+    assert reading.lower == pytest.approx(lower_bound(ours, 0.025) - upper, abs=1e-6)
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [(0.9, 0.3), (0.6, 0.3), (0.99, 0.02), (0.5, 0.5)])
+def test_the_unpaired_e_value_holds_for_every_mean_between(ours: float, theirs: float) -> None:
+    """Under the null some c parts the means, and the average of both sides is an e-value."""
+    a, b = scores(ours, 80), scores(theirs, 60)
+    reading = compare(Stratum("s", a), Stratum("a/s", b), ABOVE, 0.05)
+    worst = min(
+        (e_value(a, c, "above") + e_value(b, c, "below")) / 2 for c in np.linspace(0, 1, 2001)
+    )
+    assert 0.49 * worst < reading.e_value < 0.75 * worst
+
+
+def test_a_rival_out_of_range_is_an_error_even_where_the_margin_is_not() -> None:
+    data = replace(measurement(means=1.0, n=3), rivals=(Stratum("greedy/s0", (1.0, 1.5, 1.0)),))
+    with pytest.raises(EvidenceError, match=r"rival 'greedy/s0': score 1 is 1\.5"):
+        assess(data, rule(), 0.05)
 
 
 def test_ranges_may_differ() -> None:

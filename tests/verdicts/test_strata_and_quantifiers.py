@@ -95,6 +95,7 @@ def test_quantifiers_against_all_ways_the_open_subjects_could_turn_out(
 
 
 def test_fractions_survive_floating_point() -> None:
+    assert required(rule(quantifier={"fraction": 0.28}), 25) == 7
     assert required(rule(quantifier={"fraction": 0.6}), 5) == 3
     assert required(rule(quantifier={"fraction": 0.7}), 10) == 7
     assert required(rule(quantifier={"fraction": 0.01}), 5) == 1
@@ -133,6 +134,17 @@ def test_the_verdict_shows_the_subject_that_the_quantifier_turns_on() -> None:
     decided = decide(upward, COMPETENCE, flipped)
     assert decided.outcome is Outcome.FAIL
     assert decided.estimate == pytest.approx(0.0)
+
+
+def test_a_verdict_is_as_late_as_the_last_subject_it_needs() -> None:
+    early, late = measurement("a", 0.0, n=1000), measurement("b", 0.15, n=1000)
+    times = [assess(subject, rule(), 0.05 / 2).decided_at for subject in (early, late)]
+    assert times[0] == 100
+    assert times[1] is not None
+    assert times[1] > 100
+    both = decide(rule(), COMPETENCE, evidence(early, late))
+    either = decide(rule(quantifier="some"), COMPETENCE, evidence(early, late))
+    assert (either.decided_at, both.decided_at) == tuple(times)
 
 
 def test_the_e_value_is_half_that_of_the_partial_conjunction() -> None:
