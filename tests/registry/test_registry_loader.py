@@ -53,6 +53,13 @@ def test_folders_are_walked_in_order(tmp_path: Path, spec: str) -> None:
     assert found(collect([tmp_path])) == ["a-yaml", "b-yml", "sub-c-yaml"]
 
 
+def test_folders_within_are_walked_in_order(tmp_path: Path, spec: str) -> None:
+    names = [f"s{number}" for number in (3, 1, 4, 15, 9, 2, 6, 5, 35, 8)]
+    for name in names:
+        write(tmp_path, f"{name}/x.yaml", renamed(spec, name))
+    assert found(collect([tmp_path])) == sorted(names)
+
+
 def test_a_file_reached_twice_counts_once(tmp_path: Path, spec: str) -> None:
     path = write(tmp_path, "a.yaml", spec)
     (tmp_path / "link.yaml").symlink_to(path)

@@ -230,3 +230,4 @@ def test_source_moves_positions_into_the_text() -> None:
     source = Source("x", "ab\n")
     assert (source.error("m", 9, 9).line, source.error("m", 9, 9).col) == (1, 3)
     assert (source.error("m", 0, 0).line, source.error("m", 0, 0).col) == (1, 1)
+    assert source.error("m", 1, 9).col == 3

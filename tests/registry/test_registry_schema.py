@@ -33,7 +33,9 @@ def as_json(text: str) -> Any:
 
 
 def test_the_file_is_current() -> None:
-    assert shipped_schema() == schema_text(), "run: mesa schema > the shipped file"
+    assert shipped_schema() == schema_text(), (
+        "mesa schema > pytest_mesa/registry/prediction.schema.json"
+    )
 
 
 def test_the_dialect_is_named() -> None:

@@ -61,6 +61,11 @@ def test_a_card(spec: str) -> None:
         assert line in card.splitlines()
 
 
+def test_a_title_in_a_block_stays_one_line(spec: str) -> None:
+    text = spec.replace("title: Knapsack", "title: |\n  Knapsack")
+    assert describe(load_text(text)).splitlines()[2].startswith("<text>:1  sha")
+
+
 @pytest.mark.parametrize(
     ("locked", "words"),
     [

@@ -73,9 +73,14 @@ def test_ten_megabytes_are_not_read(tmp_path: Path) -> None:
     )
 
 
-def test_a_pipe_is_not_opened(tmp_path: Path) -> None:
+def test_a_pipe_is_not_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     os.mkfifo(tmp_path / "pipe.yaml")
-    found = collect([tmp_path])  # would wait for ever if it were opened
+
+    def opened(*args: object, **kwargs: object) -> None:
+        raise OSError(0, "opened: would wait for ever")
+
+    monkeypatch.setattr(Path, "open", opened)
+    found = collect([tmp_path])
     assert "not a regular file" in found.errors[0].errors[0].message
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import ModuleType
 
 import pytest
 
@@ -50,6 +51,10 @@ CASES = [
     ("weights: [1, 5]", "weights: [1]", "[1]", "expected at least 2 items, found 1", None),
     ("weights: [1, 5]", "weights: [1, 2, 3]", "[1, 2", "expected at most 2 items, found 3", None),
     ("states: [2, 3]", "states: [2, 6]", "6]", "a stage is one of 1 to 5", None),
+    ("states: [2, 3]", "states: [0]", "0]", "a stage is one of 1 to 5", None),
+    ("states: [2, 3]", "spike_in: {strengths: [0.5, 0.2]}", "0.2]", "strengths ascend", None),
+    ("states: [2, 3]", "spike_in: {strengths: [0.5, 1.5]}", "1.5]", "strengths ascend", None),
+    ("states: [2, 3]", "spike_in: {strengths: [0]}", "0]", "strengths ascend", None),
     ("states: [2, 3]", "states: [2, 2]", "2]", "2 is given twice", None),
     ("states: [2, 3]", "states: []", "[]", "expected at least 1 entry, found 0", None),
     ("greedy-ratio, raw", "prefix-dp, raw", "prefix-dp, raw", "is no rival", None),
@@ -61,6 +66,7 @@ CASES = [
     ("{below: 0.25}", "{below: 0.5}", "{above", "must leave a gap", None),
     ("{below: 0.25}", "{above: 0.7}", "{above: 0.5}", "so refuted must be 'below'", None),
     ("{below: 0.25}", "{below: 0.1, above: 0.2}", "{below", "exactly one of below, above", None),
+    ("{below: 0.25}", "\n    below: 0.1\n    above: 0.2", "predicted:", "exactly one of", None),
     ("prediction: knapsack-no-dp", "prediction: No_DP", "No_DP", "found 'No_DP'", "lower case"),
     ("prediction: knapsack-no-dp", "prediction: 12", "12", "expected text", 'quote it: "12"'),
     (KIND, "kind: causal-stat", "causal-stat\n", "unknown experiment kind", "causal-state'?"),
@@ -113,6 +119,17 @@ def test_a_spec_without_an_experiment(refusal: Refusal, spec: str) -> None:
     assert error.message == "the key 'experiment' is missing"
     (error,) = refusal((spec[start:end], "experiment: causal-state\n")).errors
     assert error.message == "expected a mapping with the key 'kind'"
+
+
+def test_an_axis_that_moves_nothing(
+    refusal: Refusal, benchmark_module: Callable[[str], ModuleType]
+) -> None:
+    text = benchmark_module("yaml_mutants").GENERALISATION
+    (error,) = refusal(
+        ("{kind: knapsack, items: 8}", "{kind: knapsack, items: 5}"), text=text
+    ).errors
+    assert error.message == "an axis differs from the task; this one is the same"
+    assert error.source_line[error.col - 1 :] == "{kind: knapsack, items: 5}"
 
 
 def test_all_errors_at_once_in_the_order_of_lines(refusal: Refusal) -> None:
