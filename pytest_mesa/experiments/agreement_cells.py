@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-from jaxtyping import Float, Int
 
 from pytest_mesa.experiments.lineup import stratum
 from pytest_mesa.instruments.probe import ProbeScore, Split, probe_layers
@@ -23,10 +22,13 @@ from pytest_mesa.tasks.knapsack.heuristics import SOLVERS, order_by, ratio_key
 from pytest_mesa.tasks.knapsack.instances import Instances, concatenate, draw
 from pytest_mesa.verdicts.confidence import lower_bound
 
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int
+
 ANSWERS_STREAM, ASPECTS_STREAM = 0x61677265, 0x61737065  # apart from other uses of the seed
 MARGIN = 0.05  # least partial R² that counts: well above what an idle feature set reaches
 
-Answers = Int[np.ndarray, " batch"]
+Answers: TypeAlias = 'Int[np.ndarray, " batch"]'
 
 
 def answers(
@@ -153,7 +155,10 @@ def answer_streams(
     """The residual stream at the answer position, at every layer."""
     place = tokens.answer_position(instances)
     ids = tokens.encode(instances)
-    parts = [subject.stream.capture(part)[:, :, place].numpy() for part in ids.split(CHUNK)]
+    parts = [
+        subject.stream.capture(ids[start : start + CHUNK])[:, :, place].numpy()
+        for start in range(0, len(ids), CHUNK)
+    ]
     return np.concatenate(parts, axis=1)
 
 

@@ -66,16 +66,16 @@ class SiteSearch(Closed):
 
     rank: int = Field(10, ge=1, le=64, description="Rank limit of a trained subspace.")
     screen_pairs: int = Field(256, ge=32, le=10_000)
-    sites: int = Field(3, ge=1, le=100, description="Sites per state that get a trained subspace.")
-    steps: int = Field(80, ge=0, le=10_000, description="Optimisation steps per subspace.")
+    sites: int = Field(2, ge=1, le=100, description="Sites per state that get a trained subspace.")
+    steps: int = Field(60, ge=0, le=10_000, description="Optimisation steps per subspace.")
     train_pairs: int = Field(2000, ge=64, le=100_000)
-    batch: int = Field(128, ge=8, le=4096)
+    batch: int = Field(96, ge=8, le=4096)
 
 
 class SpikeIn(Closed):
     """Planted strengths, ascending, tried until one is seen: the limit of detection."""
 
-    strengths: tuple[float, ...] = Field((0.2, 0.35, 0.5), min_length=1)
+    strengths: tuple[float, ...] = Field((0.2, 0.4), min_length=1)
 
     @field_validator("strengths")
     @classmethod
@@ -141,10 +141,16 @@ class Generalisation(Closed):
     axes: dict[Slug, KnapsackTask] = Field(min_length=1)
 
     @model_validator(mode="after")
-    def _moved(self) -> Generalisation:
+    def _one_at_a_time(self) -> Generalisation:
         for name, axis in self.axes.items():
-            if axis == self.task:
+            moved = [field for field, value in axis if value != getattr(self.task, field)]
+            if not moved:
                 raise fault("an axis differs from the task; this one is the same", "axes", name)
+            if len(moved) > 1:
+                raise fault(
+                    f"an axis moves one field of the task; this one moves {' and '.join(moved)}",
+                    *("axes", name),
+                )
         return self
 
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
-from jaxtyping import Float
 
 from pytest_mesa.tasks.knapsack import exact, heuristics
 from pytest_mesa.tasks.knapsack.instances import Instances
 
-Aspect = Float[np.ndarray, "batch output"]
+if TYPE_CHECKING:
+    from jaxtyping import Float
+
+Aspect: TypeAlias = 'Float[np.ndarray, "batch output"]'
 
 
 def _column(values: np.ndarray) -> Aspect:
@@ -47,17 +50,15 @@ def critical_ratio(instances: Instances) -> Aspect:
     key = heuristics.ratio_key(instances)
     order = heuristics.order_by(key)
     filled = np.cumsum(np.take_along_axis(instances.weights, order, 1), axis=1)
-    over = np.asarray(filled > instances.capacity[:, None])
+    over = np.greater(filled, instances.capacity[:, None])
     ratio = np.take_along_axis(np.take_along_axis(key, order, 1), over.argmax(1)[:, None], 1)
-    return np.asarray(ratio * over.any(1)[:, None])
+    return np.asarray(np.where(over.any(1)[:, None], ratio, 0.0))
 
 
 def other_capacities(instances: Instances) -> Aspect:
-    """The optimum with one, two and three units of capacity less: the table beside its corner."""
+    """The table's last row: the optimum within each capacity from 1 to the largest drawn."""
     top = int(instances.capacity.max(initial=0))
-    row = exact.prefix_rows(instances, top)[-1]
-    less = [exact.read_row(row, np.maximum(instances.capacity - step, 0)) for step in (1, 2, 3)]
-    return np.stack(less, axis=1).astype(np.float64)
+    return exact.prefix_rows(instances, top)[-1][:, 1:].astype(np.float64)
 
 
 ASPECTS: dict[str, Callable[[Instances], Aspect]] = {
