@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional
 
@@ -29,6 +28,9 @@ from pytest_mesa.tasks.knapsack.algorithms import CausalAlgorithm, algorithm
 from pytest_mesa.tasks.knapsack.exact import optimum
 from pytest_mesa.tasks.knapsack.pairs import Pairs, draw_pairs
 from pytest_mesa.verdicts.confidence import confidence_sequence
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int
 
 SELECT_PAIRS = 400  # to choose among a few dozen candidates: a standard error of 0.025
 SPLITS = {"train": 1, "select": 2, "measure": 3, "spike": 4}  # separate streams of one seed
@@ -211,7 +213,9 @@ def _site(site: Site) -> str:
 
 
 def extended(
-    row: Float[Tensor, "batch capacity"], weight: Int[Tensor, " batch"], value: Int[Tensor, " batch"]
+    row: Float[Tensor, "batch capacity"],
+    weight: Int[Tensor, " batch"],
+    value: Int[Tensor, " batch"],
 ) -> Float[Tensor, "batch capacity"]:
     """One differentiable step of the weight-indexed table."""
     start = torch.arange(row.shape[1])[None, :] - weight[:, None]
@@ -274,7 +278,9 @@ def spike_in(
     for strength in params["strengths"]:
         spiked = spiked_stream(subject.stream, plant(setting, layer, strength), sample)
         best = find(spiked, setting, "train")[0][0]
-        scores = interchange_accuracy(spiked, captured(spiked, fresh_pairs), best.site, best.subspace)
+        scores = interchange_accuracy(
+            spiked, captured(spiked, fresh_pairs), best.site, best.subspace
+        )
         bounds = confidence_sequence(scores.tolist(), params["alpha"]).final
         seen = bounds.lower > own.upper
         rows.append(
@@ -290,5 +296,11 @@ def spike_in(
             break
     return {
         "detection_limit": limit,
-        "detail": {"spike_in": {"state": setting.stage, "upper_without": round(own.upper, 4), "tried": rows}},
+        "detail": {
+            "spike_in": {
+                "state": setting.stage,
+                "upper_without": round(own.upper, 4),
+                "tried": rows,
+            }
+        },
     }

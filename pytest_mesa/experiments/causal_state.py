@@ -100,9 +100,7 @@ class CausalStateStudy:
             exhibits=lambda handle: (exhibit_cell(prediction, handle, "exact"),),
         )
 
-    def read(
-        self, _prediction: Prediction, plan: Plan, results: Mapping[Cell, Result]
-    ) -> Evidence:
+    def read(self, _prediction: Prediction, plan: Plan, results: Mapping[Cell, Result]) -> Evidence:
         """Measurements as the cells left them."""
         return read_lineup(plan, results)
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
-from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional
 
 from pytest_mesa.instruments.stream import Edit, Site, SiteError, Stream
 from pytest_mesa.instruments.subspace import orthonormal
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int
 
 CHUNK = 1024  # pairs a forward run: bounds memory, large enough to hide call overhead
 

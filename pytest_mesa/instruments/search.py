@@ -8,9 +8,9 @@ measurement never sees.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
-from jaxtyping import Float, Int
 from torch import Tensor
 
 from pytest_mesa.instruments.interchange import (
@@ -22,6 +22,9 @@ from pytest_mesa.instruments.interchange import (
 )
 from pytest_mesa.instruments.stream import Site, Stream
 from pytest_mesa.instruments.subspace import encoding_subspace
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int
 
 REFINED = 3  # sites that get all starts, for each site that gets a trained subspace
 SENSITIVE_PAIRS = 256  # gradients for a d_model x d_model mean: several times its width
@@ -119,7 +122,9 @@ def _starts(
         "most sensitive": torch.linalg.eigh(felt).eigenvectors[:, -encoding.shape[1] :],
     }
     found = [
-        Candidate(site, q, name, float(interchange_accuracy(stream, material.select, site, q).mean()))
+        Candidate(
+            site, q, name, float(interchange_accuracy(stream, material.select, site, q).mean())
+        )
         for name, q in options.items()
     ]
     return max(found, key=lambda candidate: candidate.score)

@@ -11,13 +11,22 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from pytest_mesa.instruments.stream import Site, Stream, entering, find_blocks, stream_of, with_stream
+from pytest_mesa.instruments.stream import (
+    Site,
+    Stream,
+    entering,
+    find_blocks,
+    stream_of,
+    with_stream,
+)
+
+if TYPE_CHECKING:
+    from jaxtyping import Bool, Float, Int
 
 
 @dataclass(frozen=True)
@@ -55,7 +64,8 @@ def quiet_directions(
     """The directions along which the stream varies least, over all layers and positions."""
     flat = captured.flatten(0, 2)
     covariance = torch.cov(flat.T.double())
-    return torch.linalg.eigh(covariance).eigenvectors[:, :rank].float()
+    vectors: Tensor = torch.linalg.eigh(covariance).eigenvectors
+    return vectors[:, :rank].float()
 
 
 class SpikedNet(nn.Module):
@@ -73,18 +83,19 @@ class SpikedNet(nn.Module):
         # As loud as the stream's typical direction at that site, neither hidden nor shouting.
         self.scale = float(captured[plant.site.layer, :, plant.site.position].std(0).median())
         self._ids = torch.zeros(0)
-        self._read: Tensor | None = None
+        self._read: list[Tensor] = []
         self.blocks = find_blocks(self.module)
         for layer, block in enumerate(self.blocks):
-            block.forward = self._planted(layer, block.forward)  # type: ignore[method-assign]
+            block.forward = self._planted(layer, block.forward)
 
     def forward(self, ids: Int[Tensor, "batch pos"]) -> Float[Tensor, "batch pos vocabulary"]:
         """The subject's logits; those of chosen inputs from the planted code."""
-        self._ids, self._read = ids, None
+        self._ids = ids
+        self._read.clear()
         logits: Tensor = self.module(ids)
-        if self._read is None:  # a run resumed after the last block never passed the channel
+        if not self._read:  # a run resumed after the last block never passed the channel
             return logits
-        planted = self.plant.answer(self._read / self.scale, ids)
+        planted = self.plant.answer(self._read[0] / self.scale, ids)
         answer = torch.where(self.plant.chosen(ids)[:, None], planted, logits[:, -1])
         return torch.cat([logits[:, :-1], answer[:, None]], dim=1)
 
@@ -108,7 +119,7 @@ class SpikedNet(nn.Module):
                 keep = (1.0 - place)[None, :, None]
                 channel = channel * keep + code[:, None, :] * place[None, :, None]
             if layer + 1 == len(self.blocks):
-                self._read = channel[:, site.position]
+                self._read.append(channel[:, site.position])
                 channel = self.means[layer + 1].expand_as(channel)
             return with_stream(output, after + (channel - after @ private) @ private.T)
 

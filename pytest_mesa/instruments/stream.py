@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from jaxtyping import Float, Int
 from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int
 
 Edit = Callable[[Tensor], Tensor]  # (batch, pos, d_model) → the same shape
 TOLERANCE = 1e-4  # of the largest logit: far above float32 noise, far below any effect
@@ -196,7 +198,7 @@ def _skipped(block: nn.Module, *, tuples: bool) -> Iterator[None]:
         return (stream,) if tuples else stream
 
     own = block.__dict__.get("forward")  # set where something else has wrapped this block
-    block.forward = hand_on  # type: ignore[method-assign]
+    block.forward = hand_on
     try:
         yield
     finally:

@@ -5,15 +5,18 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from pytest_mesa.instruments.stream import Stream
 from pytest_mesa.tasks.knapsack import tokens
 from pytest_mesa.tasks.knapsack.instances import Instances
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int
 
 CHUNK = 2048
 

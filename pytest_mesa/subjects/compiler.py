@@ -11,11 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
 from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int
 
 HARD = 200.0  # attention logit of the position looked at: the others weigh e^-200 of it
 GATE = 64.0  # larger than any table entry; not larger still, since it multiplies rounding errors
@@ -156,7 +159,8 @@ class CompiledBlock(nn.Module):
         weights = scores.masked_fill(future, -torch.inf).softmax(-1)
         moved = torch.einsum("bhqp,bpd,hde->bqe", weights, residual, self.value)
         residual = residual + moved
-        return residual + self.down(torch.relu(self.up(residual)))
+        out: Tensor = residual + self.down(torch.relu(self.up(residual)))
+        return out
 
 
 class CompiledTransformer(nn.Module):

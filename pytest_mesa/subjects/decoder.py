@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from jaxtyping import Float, Int
 from torch import Tensor, nn
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from pytest_mesa.subjects.recipes import Recipe, Wiring
 from pytest_mesa.tasks.knapsack import tokens
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int
 
 
 def staircase_mask(layer: int, length: int) -> Float[Tensor, "1 1 query key"]:

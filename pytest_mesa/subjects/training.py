@@ -5,11 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -20,6 +19,9 @@ from pytest_mesa.tasks.knapsack import tokens
 from pytest_mesa.tasks.knapsack.exact import prefix_rows
 from pytest_mesa.tasks.knapsack.heuristics import SOLVERS
 from pytest_mesa.tasks.knapsack.instances import Instances, draw
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int
 
 REPLAYED = 50  # losses kept in a manifest: enough to tell recipes and seeds apart in seconds
 ROW_SCALE = 10.0  # row entries are at most 25; scaled so that the auxiliary loss starts near 1
@@ -113,7 +115,7 @@ def solved(
     """1.0 where the most likely answer is the target."""
     with torch.no_grad():
         logits = decoder(tokens.encode(instances))[:, -1, tokens.FIRST_ANSWER :]
-    return (logits.argmax(-1).numpy() == target).astype(np.float64)
+    return np.asarray(logits.argmax(-1).numpy() == target, dtype=np.float64)
 
 
 def train(

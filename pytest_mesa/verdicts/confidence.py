@@ -24,13 +24,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import exp, isfinite, log
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from jaxtyping import Float, Int
 from numpy import ndarray
 
 from pytest_mesa.verdicts.bounds import Bounds
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int
 
 Direction = Literal["below", "above"]
 

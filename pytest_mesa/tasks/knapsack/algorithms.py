@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import numpy as np
-from jaxtyping import Int
 
 from pytest_mesa.tasks.knapsack import exact
 from pytest_mesa.tasks.knapsack.instances import Instances
 
-State = Int[np.ndarray, "batch cell"]
+if TYPE_CHECKING:
+    from jaxtyping import Int
+
+State: TypeAlias = 'Int[np.ndarray, "batch cell"]'
 
 
 class CausalAlgorithm(Protocol):
     """An algorithm with one intermediate state a stage (Geiger et al. 2021)."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """The name in specs."""
 
     def columns(self, items: int, stage: int) -> tuple[int, ...]:
         """The items that the state at ``stage`` depends on."""
@@ -42,7 +46,8 @@ class PrefixDP:
 
     def state(self, instances: Instances, stage: int) -> State:
         """Best value of the first ``stage`` items within each capacity."""
-        return exact.prefix_rows(instances, self.capacities)[stage]
+        rows: np.ndarray = exact.prefix_rows(instances, self.capacities)[stage]
+        return rows
 
     def compose(self, state: State, base: Instances, stage: int) -> Int[np.ndarray, " batch"]:
         """Extend the row by the base's items from ``stage`` on; read at the base's capacity."""
@@ -65,7 +70,8 @@ class SuffixRecursion:
 
     def state(self, instances: Instances, stage: int) -> State:
         """Best value of the items after the first ``stage`` within each capacity."""
-        return exact.suffix_rows(instances, self.capacities)[stage]
+        rows: np.ndarray = exact.suffix_rows(instances, self.capacities)[stage]
+        return rows
 
     def compose(self, state: State, base: Instances, stage: int) -> Int[np.ndarray, " batch"]:
         """Return through the base's first ``stage`` items, last first."""
@@ -91,7 +97,8 @@ class ValueDP:
 
     def state(self, instances: Instances, stage: int) -> State:
         """Least weight of the first ``stage`` items for each value; unreachable is 10,000."""
-        return exact.value_rows(instances, self.top)[stage]
+        rows: np.ndarray = exact.value_rows(instances, self.top)[stage]
+        return rows
 
     def compose(self, state: State, base: Instances, stage: int) -> Int[np.ndarray, " batch"]:
         """Extend by the base's items from ``stage`` on; the best value that fits."""

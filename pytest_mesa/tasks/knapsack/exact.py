@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-from jaxtyping import Int
 
 from pytest_mesa.tasks.knapsack.instances import Instances
+
+if TYPE_CHECKING:
+    from jaxtyping import Int
 
 UNREACHABLE = 10_000  # heavier than any knapsack here, small enough to add without overflow
 
@@ -18,7 +22,7 @@ def extend_row(
     """One step of the weight-indexed table: ``row[c] = max(row[c], row[c - weight] + value)``."""
     start = np.arange(row.shape[1])[None, :] - weight[:, None]
     taken = np.take_along_axis(row, np.maximum(start, 0), axis=1) + value[:, None]
-    return np.maximum(row, np.where(start >= 0, taken, 0))
+    return np.asarray(np.maximum(row, np.where(start >= 0, taken, 0)))
 
 
 def extend_value_row(
@@ -29,7 +33,7 @@ def extend_value_row(
     """One step of the value-indexed table: least weight that reaches exactly each value."""
     start = np.arange(row.shape[1])[None, :] - value[:, None]
     taken = np.take_along_axis(row, np.maximum(start, 0), axis=1) + weight[:, None]
-    return np.minimum(row, np.where(start >= 0, taken, UNREACHABLE))
+    return np.asarray(np.minimum(row, np.where(start >= 0, taken, UNREACHABLE)))
 
 
 def prefix_rows(instances: Instances, capacities: int) -> Int[np.ndarray, "stage batch capacity"]:
@@ -71,7 +75,7 @@ def read_value_row(
 ) -> Int[np.ndarray, " batch"]:
     """The largest value whose least weight fits."""
     fits = row <= capacity[:, None]
-    return (row.shape[1] - 1) - np.argmax(fits[:, ::-1], axis=1)
+    return np.asarray((row.shape[1] - 1) - np.argmax(fits[:, ::-1], axis=1))
 
 
 def optimum(instances: Instances) -> Int[np.ndarray, " batch"]:

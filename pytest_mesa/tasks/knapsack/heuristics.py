@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
-from jaxtyping import Float, Int
 
 from pytest_mesa.tasks.knapsack.exact import optimum
 from pytest_mesa.tasks.knapsack.instances import Instances
 
-Answers = Int[np.ndarray, " batch"]
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int
+
+Answers: TypeAlias = 'Int[np.ndarray, " batch"]'
 
 
 def order_by(key: Float[np.ndarray, "batch item"]) -> Int[np.ndarray, "batch item"]:
@@ -20,7 +23,7 @@ def order_by(key: Float[np.ndarray, "batch item"]) -> Int[np.ndarray, "batch ite
 
 def ratio_key(instances: Instances) -> Float[np.ndarray, "batch item"]:
     """Value per weight. Equal ratios are equal floats: both sides are correctly rounded."""
-    return instances.values / instances.weights
+    return np.asarray(instances.values / instances.weights)
 
 
 def _fill(instances: Instances, order: Int[np.ndarray, "batch item"]) -> tuple[Answers, Answers]:

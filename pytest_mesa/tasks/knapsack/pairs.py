@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Bool, Int
 
 from pytest_mesa.registry.kinds import KnapsackTask
 from pytest_mesa.tasks.knapsack.algorithms import CausalAlgorithm
 from pytest_mesa.tasks.knapsack.exact import optimum
 from pytest_mesa.tasks.knapsack.heuristics import SOLVERS
 from pytest_mesa.tasks.knapsack.instances import Instances, concatenate, draw
+
+if TYPE_CHECKING:
+    from jaxtyping import Bool, Int
 
 SINGLE_ITEM = "single-item"
 BLOCK = 4096

@@ -6,17 +6,20 @@ are larger than the default task, so that instances outside training need no new
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import torch
-from jaxtyping import Int
 from torch import Tensor
 
 from pytest_mesa.tasks.knapsack.instances import Instances
+from pytest_mesa.tasks.knapsack.limits import TOP_ANSWER as TOP_ANSWER
+from pytest_mesa.tasks.knapsack.limits import TOP_CAPACITY as TOP_CAPACITY
+from pytest_mesa.tasks.knapsack.limits import TOP_VALUE as TOP_VALUE
+from pytest_mesa.tasks.knapsack.limits import TOP_WEIGHT as TOP_WEIGHT
 
-TOP_WEIGHT = 7
-TOP_VALUE = 7
-TOP_CAPACITY = 15
-TOP_ANSWER = 40
+if TYPE_CHECKING:
+    from jaxtyping import Int
 
 BOS = 0
 FIRST_ITEM = 1
