@@ -16,6 +16,8 @@ from pytest_mesa.experiments.exhibits import exhibit_cell
 from pytest_mesa.experiments.lineup import competence_cell, part_cell, plan_lineup, read_lineup
 from pytest_mesa.registry.models import Prediction
 from pytest_mesa.runs.cells import Cell, Result
+from pytest_mesa.subjects.errors import SubjectError
+from pytest_mesa.subjects.recipes import TASK
 from pytest_mesa.subjects.schemes import Handle
 from pytest_mesa.verdicts.evidence import Evidence
 
@@ -27,8 +29,10 @@ class GeneralisationStudy:
         """One cell a subject and control for all axes, and exhibits of the first subject.
 
         Raises:
-            SubjectError: a subject or control that does not exist.
+            SubjectError: a subject or control that does not exist or has no room for an axis,
+                or a task that its tokens cannot express.
         """
+        _check(prediction)
         return plan_lineup(
             prediction,
             released,
@@ -49,8 +53,25 @@ class GeneralisationStudy:
 STUDY = GeneralisationStudy()
 
 
+def _check(prediction: Prediction) -> None:
+    from pytest_mesa.tasks.knapsack.limits import beyond_tokens
+
+    experiment = prediction.experiment
+    tasks = {"task": experiment.task}
+    tasks |= {f"axes.{name}": axis for name, axis in experiment.axes.items()}
+    for name, task in tasks.items():
+        if fault := beyond_tokens(task):
+            raise SubjectError(f"experiment.{name} asks for {fault}")
+
+
 def _axes(prediction: Prediction, handle: Handle) -> Cell:
     experiment = prediction.experiment
+    most = max(axis.items for axis in experiment.axes.values())
+    if handle.params["scheme"] == "compiled" and handle.params.get("items", TASK.items) < most:
+        raise SubjectError(
+            f"{handle.label} is written down for fewer than the {most} items of an axis: give it "
+            f"'options: {{items: {most}}}'"
+        )
     params = {
         "task": experiment.task.model_dump(mode="json"),
         # A list, since the order of axes is the order of strata.

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import Bool, Int
 
 from pytest_mesa.experiments.lineup import stratum
 from pytest_mesa.registry.kinds import KnapsackTask
@@ -16,6 +15,9 @@ from pytest_mesa.subjects.load import load
 from pytest_mesa.tasks.knapsack.exact import optimum
 from pytest_mesa.tasks.knapsack.heuristics import SOLVERS
 from pytest_mesa.tasks.knapsack.instances import Instances, concatenate, draw
+
+if TYPE_CHECKING:
+    from jaxtyping import Bool, Int
 
 STREAM = 0x67656E65  # separates these draws from every other use of the spec's seed
 SURVEY = 20_000  # instances of the task that tell which answers it has

@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
-from jaxtyping import Float
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
 PENALTIES = (1e-4, 1e-2, 1.0)  # of the mean feature variance; picked on the choosing split
 OUTLIER = 0.95  # quantile of the baseline's errors at which errors are cut off for `gains`
 RESAMPLES = 400  # bootstrap draws of an interval that is shown, not decided on
 
-Features = Float[np.ndarray, "batch feature"]
-Targets = Float[np.ndarray, "batch output"]
+Features: TypeAlias = 'Float[np.ndarray, "batch feature"]'
+Targets: TypeAlias = 'Float[np.ndarray, "batch output"]'
 
 
 class ProbeError(ValueError):

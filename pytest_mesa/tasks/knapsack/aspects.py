@@ -58,7 +58,7 @@ def critical_ratio(instances: Instances) -> Aspect:
 def other_capacities(instances: Instances) -> Aspect:
     """The table's last row: the optimum within each capacity from 1 to the largest drawn."""
     top = int(instances.capacity.max(initial=0))
-    return exact.prefix_rows(instances, top)[-1][:, 1:].astype(np.float64)
+    return np.asarray(exact.prefix_rows(instances, top)[-1][:, 1:], dtype=np.float64)
 
 
 ASPECTS: dict[str, Callable[[Instances], Aspect]] = {
