@@ -105,12 +105,12 @@ def _why(reading: Reading, otherwise: str) -> str:
         case Reason.STRATA_DISAGREE:
             parts = ", ".join(f"{s.name} {s.estimate:.3f} {s.bounds}" for s in reading.strata)
             return f"its strata lie on both sides: {parts}"
-        case Reason.LADDER_TOO_COARSE:
-            return "the ladder's rungs are too far apart to tell"
         case Reason.INDIFFERENCE_ZONE:
             return f"that lies between the regions, {otherwise}"
-        case _:
+        case Reason.BUDGET_SPENT | Reason.INTERVAL_STRADDLES | None:
             return otherwise
+        case withheld:
+            return f"the experiment withholds a conclusion ({withheld}): {withheld.remedy}"
 
 
 def _reads(rule: VerdictRule, reading: Reading) -> str:

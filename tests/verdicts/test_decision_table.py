@@ -124,6 +124,8 @@ def test_the_sentence_holds_the_numbers() -> None:
     assert "after 400 scores at alpha 0.05" in upheld.message
     refuted = verdict(evidence(LOW, HIGH))
     assert "above 0.5 in 1 of 2 subjects (1 needed)" in refuted.message
+    withheld = verdict(evidence(COARSE))
+    assert "the experiment withholds a conclusion (ladder-too-coarse): add" in withheld.message
     unable = verdict(evidence(INCOMPETENT))
     assert "scores 0.800 at the task" in unable.message
     assert "where 0.9 is required" in unable.message
