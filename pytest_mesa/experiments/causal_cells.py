@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 SELECT_PAIRS = 400  # to choose among a few dozen candidates: a standard error of 0.025
 SPLITS = {"train": 1, "select": 2, "measure": 3, "spike": 4}  # separate streams of one seed
+MEANT = 0.2  # accuracy on counterfactual instances under which no share of it means anything
 ROW_UNIT = 10.0  # row entries reach 25; divided by this the planted code has unit scale
 
 
@@ -197,7 +198,7 @@ def measure_state(
                 "subspace": best.origin,
                 "selection_score": round(best.score, 4),
                 "ceiling": round(ceiling, 4),
-                "share_of_ceiling": round(float(scores.mean()) / max(ceiling, 1e-9), 4),
+                **_share(float(scores.mean()), ceiling),
                 "written_state": round(float(written.mean()), 4),
                 "runners_up": [
                     {"site": _site(c.site), "subspace": c.origin, "score": round(c.score, 4)}
@@ -206,6 +207,11 @@ def measure_state(
             }
         },
     }
+
+
+def _share(score: float, ceiling: float) -> dict[str, float]:
+    """The score as a share of its ceiling, where the subject has one to speak of."""
+    return {"share_of_ceiling": round(score / ceiling, 4)} if ceiling > MEANT else {}
 
 
 def _site(site: Site) -> str:

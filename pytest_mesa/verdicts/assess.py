@@ -66,6 +66,8 @@ def assess(measurement: Measurement, rule: VerdictRule, alpha: float) -> Reading
     contradicted = any(sequence.contradicted_at for sequence in sequences)
     lands = Landing.NEITHER if contradicted else landing(bounds, rule)
     explained_by = _explained_by(strata, lands, _quorum(measurement, rule.refuted))
+    if lands is Landing.NEITHER and not contradicted and measurement.combine == "hull":
+        explained_by = _accounted_for(strata, rule)
     return Reading(
         label=measurement.label,
         estimate=_COMBINATIONS[measurement.combine].mean(r.estimate for r in strata),
@@ -199,6 +201,25 @@ def _explained_by(strata: Sequence[StratumReading], lands: Landing, quorum: int)
     if sum(not stratum.unbeaten for stratum in carriers) >= quorum:
         return ()
     return tuple(name for stratum in carriers for name in stratum.unbeaten)
+
+
+def _accounted_for(strata: Sequence[StratumReading], rule: VerdictRule) -> tuple[str, ...]:
+    """The rivals that account for strata outside the predicted region, if they do for all.
+
+    A rival accounts for a stratum where what goes beyond it is conclusively less than what
+    separates the regions: net of that rival, the stratum can't be in the refuted region
+    unless the rival alone is past the predicted one.
+    """
+    gap = abs(edge(rule.refuted) - edge(rule.predicted))
+    names: list[str] = []
+    for stratum in strata:
+        if stratum.landing is Landing.PREDICTED:
+            continue
+        near = [rival.name for rival in stratum.rivals if not rival.beaten and rival.upper < gap]
+        if not near:
+            return ()
+        names += near
+    return tuple(names)
 
 
 def _undecided(

@@ -20,14 +20,16 @@ class Role(StrEnum):
 class RivalReading:
     """How far a stratum's scores go beyond a rival's, in the refuted direction.
 
-    ``lower`` is the one-sided confidence bound of the margin; the rival is beaten where it
-    is positive. ``e_value`` is against the null that the rival reaches at least as far.
+    ``lower`` and ``upper`` are one-sided confidence bounds of the margin; the rival is beaten
+    where ``lower`` is positive. ``e_value`` is against the null that the rival reaches at least
+    as far.
     """
 
     name: str
     estimate: float
     margin: float
     lower: float
+    upper: float
     paired: bool
     e_value: float
 
@@ -64,7 +66,8 @@ class Reading:
     """One measurement against the rule.
 
     ``decided_at`` is the number of scores at which the bounds first lay in the region.
-    ``explained_by`` names the rivals that reach as far, where the bounds lie in ``refuted``.
+    ``explained_by`` names the rivals that reach as far, where the bounds lie in ``refuted``,
+    or that account for all that keeps them out of ``predicted``.
     ``blocked`` says why no region was reached, or why it does not count.
 
     Raises:

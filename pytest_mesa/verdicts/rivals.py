@@ -73,11 +73,16 @@ def compare(stratum: Stratum, rival: Stratum, refuted: Region, alpha: float) -> 
         low, high = stratum.low - rival.high, stratum.high - rival.low
         margins = [ours - theirs for ours, theirs in zip(stratum.scores, rival.scores, strict=True)]
         lower = lower_bound(margins, alpha, low, high)
+        upper = -lower_bound([-margin for margin in margins], alpha, -high, -low)
         e = e_value(margins, 0.0, "above", low, high)
     else:
         mirrored = _mirror(rival)
         lower = lower_bound(stratum.scores, alpha / 2, stratum.low, stratum.high) + lower_bound(
             mirrored.scores, alpha / 2, mirrored.low, mirrored.high
+        )
+        upper = -(
+            lower_bound(_mirror(stratum).scores, alpha / 2, -stratum.high, -stratum.low)
+            + lower_bound(rival.scores, alpha / 2, rival.low, rival.high)
         )
         e = _unpaired_e_value(stratum, rival)
     return RivalReading(
@@ -85,6 +90,7 @@ def compare(stratum: Stratum, rival: Stratum, refuted: Region, alpha: float) -> 
         estimate=rival_mean if refuted.below is None else -rival_mean,
         margin=mean - rival_mean,
         lower=lower,
+        upper=upper,
         paired=paired,
         e_value=e,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from jaxtyping import Bool, Int
 
 SINGLE_ITEM = "single-item"
+LEVEL_SHIFT = "level-shift"
 BLOCK = 4096
 PATIENCE = 400  # blocks drawn before the filters are called unsatisfiable
 
@@ -45,11 +47,32 @@ class Pairs:
 
 def known_pair_rivals() -> tuple[str, ...]:
     """Rivals that filter pairs, as opposed to rival subspaces."""
-    return (SINGLE_ITEM, *(name for name in SOLVERS if name != "exact"))
+    return (SINGLE_ITEM, LEVEL_SHIFT, *(name for name in SOLVERS if name != "exact"))
+
+
+def _linear_features(pairs: Pairs) -> np.ndarray:
+    """What a net could add up: both answers and the state's cells."""
+    answers = [np.ones(len(pairs)), optimum(pairs.base), optimum(pairs.source)]
+    return np.column_stack([*answers, pairs.state])
+
+
+def level_shift(sample: Pairs) -> Callable[[Pairs], Int[np.ndarray, " pair"]]:
+    """The rival that moves the answer with the state's level: least squares on a sample.
+
+    A net that holds no table may still hold how good the source's items are, and shift its
+    answer by that; rounded, this meets one counterfactual in four.
+    """
+    slope = np.linalg.lstsq(
+        _linear_features(sample), sample.counterfactual.astype(np.float64), rcond=None
+    )[0]
+    return lambda pairs: np.rint(_linear_features(pairs) @ slope).astype(np.int64)
 
 
 def _kept(
-    pairs: Pairs, columns: tuple[int, ...], rivals: tuple[str, ...]
+    pairs: Pairs,
+    columns: tuple[int, ...],
+    rivals: tuple[str, ...],
+    shifted: Callable[[Pairs], Int[np.ndarray, " pair"]],
 ) -> Bool[np.ndarray, " pair"]:
     """Pairs whose counterfactual differs from base, source and what each rival predicts."""
     wanted = pairs.counterfactual
@@ -58,6 +81,8 @@ def _kept(
         if rival == SINGLE_ITEM:
             for column in columns:
                 keep &= optimum(pairs.base.with_items(pairs.source, [column])) != wanted
+        elif rival == LEVEL_SHIFT:
+            keep &= shifted(pairs) != wanted
         else:
             keep &= SOLVERS[rival](pairs.hybrid) != wanted
     return keep
@@ -79,6 +104,7 @@ def draw_pairs(
     columns = algorithm.columns(task.items, stage)
     found: list[Pairs] = []
     total = 0
+    shifted: Callable[[Pairs], Int[np.ndarray, " pair"]] | None = None
     for _ in range(PATIENCE):
         base, source = draw(task, BLOCK, rng), draw(task, BLOCK, rng)
         state = algorithm.state(source, stage)
@@ -89,7 +115,8 @@ def draw_pairs(
             algorithm.compose(state, base, stage),
             state,
         )
-        keep = _kept(pairs, columns, rivals)
+        shifted = shifted or level_shift(pairs)
+        keep = _kept(pairs, columns, rivals, shifted)
         found.append(
             Pairs(
                 base.take(keep),
