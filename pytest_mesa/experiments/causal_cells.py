@@ -124,9 +124,23 @@ def state_features(state: np.ndarray) -> Float[Tensor, "batch feature"]:
     return torch.cat(parts, dim=1)
 
 
-def find(stream: Stream, setting: Setting, split: str = "train") -> tuple[list[Candidate], Runs]:
-    """Search for the state. Returns the candidates, best first, and the training runs."""
-    train_pairs = setting.pairs(split, setting.search.train_pairs)
+@dataclass(frozen=True)
+class Found:
+    """What a search came to: candidates, best first, and what it was trained on."""
+
+    candidates: list[Candidate]
+    runs: Runs
+    pairs: Pairs
+
+    @property
+    def best(self) -> Candidate:
+        """The candidate to measure."""
+        return self.candidates[0]
+
+
+def find(stream: Stream, setting: Setting) -> Found:
+    """Search a subject's stream for the state."""
+    train_pairs = setting.pairs("train", setting.search.train_pairs)
     train = captured(stream, train_pairs)
     source = tokens.encode(train_pairs.source)
     material = Material(
@@ -139,7 +153,8 @@ def find(stream: Stream, setting: Setting, split: str = "train") -> tuple[list[C
     sites = candidate_sites(stream.layers, setting.first_position, setting.task.items + 1)
     limits = setting.search
     budget = Budget(limits.rank, limits.screen_pairs, limits.sites, limits.steps, limits.batch)
-    return search(stream, material, sites, budget, setting.generator(split)), train
+    found = search(stream, material, sites, budget, setting.generator("train"))
+    return Found(found, train, train_pairs)
 
 
 def rebuilt(
@@ -165,15 +180,14 @@ def measure_state(
     setting = Setting.of(params)
     subject = load(params["subject"], inputs)
     stream = subject.stream
-    candidates, train = find(stream, setting)
-    best = candidates[0]
+    found = find(stream, setting)
+    best, train, train_pairs = found.best, found.runs, found.pairs
     fresh_pairs = setting.pairs("measure", params["pairs"])
     fresh = captured(stream, fresh_pairs)
     generator = setting.generator("measure")
     name = f"state-{setting.stage}"
     scores = interchange_accuracy(stream, fresh, best.site, best.subspace)
     rivals = []
-    train_pairs = setting.pairs("train", setting.search.train_pairs)
     if "random-subspace" in setting.rivals:
         chance = random_subspace(best.subspace.shape[0], best.subspace.shape[1], generator)
         score = interchange_accuracy(stream, fresh, best.site, chance)
@@ -202,7 +216,7 @@ def measure_state(
                 "written_state": round(float(written.mean()), 4),
                 "runners_up": [
                     {"site": _site(c.site), "subspace": c.origin, "score": round(c.score, 4)}
-                    for c in candidates[1:4]
+                    for c in found.candidates[1:4]
                 ],
             }
         },
@@ -283,7 +297,7 @@ def spike_in(
     limit: float | None = None
     for strength in params["strengths"]:
         spiked = spiked_stream(subject.stream, plant(setting, layer, strength), sample)
-        best = find(spiked, setting, "train")[0][0]
+        best = find(spiked, setting).best
         scores = interchange_accuracy(
             spiked, captured(spiked, fresh_pairs), best.site, best.subspace
         )

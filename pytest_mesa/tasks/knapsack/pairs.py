@@ -15,10 +15,11 @@ from pytest_mesa.tasks.knapsack.heuristics import SOLVERS
 from pytest_mesa.tasks.knapsack.instances import Instances, concatenate, draw
 
 if TYPE_CHECKING:
-    from jaxtyping import Bool, Int
+    from jaxtyping import Bool, Float, Int
 
 SINGLE_ITEM = "single-item"
 LEVEL_SHIFT = "level-shift"
+SLACK = 1.0  # a rival that lands next to the counterfactual meets it often with a little noise
 BLOCK = 4096
 PATIENCE = 400  # blocks drawn before the filters are called unsatisfiable
 
@@ -44,6 +45,16 @@ class Pairs:
     def __len__(self) -> int:
         return len(self.counterfactual)
 
+    def take(self, index: np.ndarray) -> Pairs:
+        """The pairs at ``index`` (integers or a boolean mask)."""
+        return Pairs(
+            self.base.take(index),
+            self.source.take(index),
+            self.hybrid.take(index),
+            self.counterfactual[index],
+            self.state[index],
+        )
+
 
 def known_pair_rivals() -> tuple[str, ...]:
     """Rivals that filter pairs, as opposed to rival subspaces."""
@@ -56,7 +67,7 @@ def _linear_features(pairs: Pairs) -> np.ndarray:
     return np.column_stack([*answers, pairs.state])
 
 
-def level_shift(sample: Pairs) -> Callable[[Pairs], Int[np.ndarray, " pair"]]:
+def level_shift(sample: Pairs) -> Callable[[Pairs], Float[np.ndarray, " pair"]]:
     """The rival that moves the answer with the state's level: least squares on a sample.
 
     A net that holds no table may still hold how good the source's items are, and shift its
@@ -65,27 +76,38 @@ def level_shift(sample: Pairs) -> Callable[[Pairs], Int[np.ndarray, " pair"]]:
     slope = np.linalg.lstsq(
         _linear_features(sample), sample.counterfactual.astype(np.float64), rcond=None
     )[0]
-    return lambda pairs: np.rint(_linear_features(pairs) @ slope).astype(np.int64)
+    return lambda pairs: np.asarray(_linear_features(pairs) @ slope)
 
 
-def _kept(
+def _misses(
+    pairs: Pairs,
+    rival: str,
+    columns: tuple[int, ...],
+    shifted: Callable[[Pairs], Float[np.ndarray, " pair"]],
+) -> Bool[np.ndarray, " pair"]:
+    """Pairs on which a rival predicts something other than the counterfactual."""
+    wanted = pairs.counterfactual
+    if rival == SINGLE_ITEM:
+        missed = np.ones(len(pairs), dtype=bool)
+        for column in columns:
+            missed &= optimum(pairs.base.with_items(pairs.source, [column])) != wanted
+        return missed
+    near = shifted(pairs) if rival == LEVEL_SHIFT else SOLVERS[rival](pairs.hybrid)
+    return np.asarray(np.abs(near - wanted) > SLACK)
+
+
+def _alone(
     pairs: Pairs,
     columns: tuple[int, ...],
     rivals: tuple[str, ...],
-    shifted: Callable[[Pairs], Int[np.ndarray, " pair"]],
-) -> Bool[np.ndarray, " pair"]:
-    """Pairs whose counterfactual differs from base, source and what each rival predicts."""
-    wanted = pairs.counterfactual
-    keep: np.ndarray = (optimum(pairs.base) != wanted) & (optimum(pairs.source) != wanted)
-    for rival in rivals:
-        if rival == SINGLE_ITEM:
-            for column in columns:
-                keep &= optimum(pairs.base.with_items(pairs.source, [column])) != wanted
-        elif rival == LEVEL_SHIFT:
-            keep &= shifted(pairs) != wanted
-        else:
-            keep &= SOLVERS[rival](pairs.hybrid) != wanted
-    return keep
+    shifted: Callable[[Pairs], Float[np.ndarray, " pair"]],
+) -> Pairs:
+    """The pairs whose counterfactual is neither run's own answer nor any rival's."""
+    pairs = pairs.take(optimum(pairs.base) != pairs.counterfactual)
+    pairs = pairs.take(optimum(pairs.source) != pairs.counterfactual)
+    for rival in sorted(rivals, key=lambda name: name != LEVEL_SHIFT):  # the cheapest first
+        pairs = pairs.take(_misses(pairs, rival, columns, shifted))
+    return pairs
 
 
 def draw_pairs(
@@ -104,7 +126,7 @@ def draw_pairs(
     columns = algorithm.columns(task.items, stage)
     found: list[Pairs] = []
     total = 0
-    shifted: Callable[[Pairs], Int[np.ndarray, " pair"]] | None = None
+    shifted: Callable[[Pairs], Float[np.ndarray, " pair"]] | None = None
     for _ in range(PATIENCE):
         base, source = draw(task, BLOCK, rng), draw(task, BLOCK, rng)
         state = algorithm.state(source, stage)
@@ -116,17 +138,8 @@ def draw_pairs(
             state,
         )
         shifted = shifted or level_shift(pairs)
-        keep = _kept(pairs, columns, rivals, shifted)
-        found.append(
-            Pairs(
-                base.take(keep),
-                source.take(keep),
-                pairs.hybrid.take(keep),
-                pairs.counterfactual[keep],
-                state[keep],
-            )
-        )
-        total += int(keep.sum())
+        found.append(_alone(pairs, columns, rivals, shifted))
+        total += len(found[-1])
         if total >= count:
             break
     else:
@@ -134,10 +147,11 @@ def draw_pairs(
             f"stage {stage}: only {total} of {count} pairs set {algorithm.name} apart from "
             f"{', '.join(rivals) or 'base and source'}"
         )
-    return Pairs(
-        concatenate([p.base for p in found]).take(np.arange(count)),
-        concatenate([p.source for p in found]).take(np.arange(count)),
-        concatenate([p.hybrid for p in found]).take(np.arange(count)),
-        np.concatenate([p.counterfactual for p in found])[:count],
-        np.concatenate([p.state for p in found])[:count],
+    joined = Pairs(
+        concatenate([p.base for p in found]),
+        concatenate([p.source for p in found]),
+        concatenate([p.hybrid for p in found]),
+        np.concatenate([p.counterfactual for p in found]),
+        np.concatenate([p.state for p in found]),
     )
+    return joined.take(np.arange(count))
