@@ -1,7 +1,7 @@
 """Mutate specs and load them: only predictions and positioned errors may come out.
 
 Each case is a pure function of the seed and its number. They run in one worker process; its
-parent sees a crash or a hang (over a second), notes the case, and goes on after it.
+parent sees a crash or a hang, notes the case, and goes on after it.
 
     python benchmarks/fuzz_yaml.py --cases 100000
 """
@@ -27,7 +27,8 @@ from pytest_mesa.registry.loader import load_text
 from pytest_mesa.registry.show import describe
 from pytest_mesa.registry.source import decoded
 
-HANG_S = 1.0
+HANG_S = 1.0  # of CPU time, which other work on the machine does not stretch much
+STUCK_S = 10.0  # of wall time, after which the worker is given up
 RSS_MB = 200.0
 
 
@@ -82,14 +83,14 @@ def run_cases(seed: int, numbers: Iterable[int], at: Any = None) -> Report:
     report = Report()
     for number in numbers:
         data = case(seed, number)
-        began = time.perf_counter()
+        began = time.process_time()
         if at is not None:
             at[0], at[1] = number, time.monotonic()
         try:
             report.outcomes[outcome(data)] += 1
         except Exception as error:  # any exception at all is a finding
             report.faults.append((number, f"{type(error).__name__}: {error}"[:300]))
-        report.slowest_s = max(report.slowest_s, time.perf_counter() - began)
+        report.slowest_s = max(report.slowest_s, time.process_time() - began)
         report.cases += 1
     return report
 
@@ -118,7 +119,7 @@ def run_watched(seed: int, cases: int, block: int = 1000) -> Report:
         try:
             while blocks:
                 while not ours.poll(0.2):
-                    if time.monotonic() - at[1] > 3 * HANG_S:
+                    if time.monotonic() - at[1] > STUCK_S:
                         raise TimeoutError
                 total.add(ours.recv())
                 done = blocks.pop(0)
@@ -156,7 +157,7 @@ def main() -> int:
     print("\n| what | measured | bar |\n|---|---:|---:|")
     print(f"| mutated files | {report.cases:,} | 100,000 |")
     print(f"| tracebacks, crashes, hangs, misplaced errors | {len(report.faults)} | 0 |")
-    print(f"| slowest file | {report.slowest_s:.3f} s | {HANG_S:g} s |")
+    print(f"| slowest file, CPU | {report.slowest_s:.3f} s | {HANG_S:g} s |")
     print(f"| growth of peak memory | {report.growth_mb:.0f} MB | {RSS_MB:g} MB |")
     print(f"| whole run | {took:.0f} s | |")
     bad = report.faults or report.slowest_s > HANG_S or report.growth_mb > RSS_MB

@@ -31,7 +31,7 @@ def test_the_hash_is_of_every_field_in_canonical_form(spec: str) -> None:
     assert loaded.sha == hashlib.sha256(encoded.encode()).hexdigest()
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(st.randoms(use_true_random=False))
 def test_order_style_and_comments_do_not_count(rng: random.Random) -> None:
     from conftest import SPEC

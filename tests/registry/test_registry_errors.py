@@ -6,7 +6,7 @@ import pickle
 import unicodedata
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_mesa.registry.errors import CLIP, SpecError, SpecErrors, did_you_mean, printable
@@ -29,6 +29,7 @@ def test_wide_characters_keep_the_caret_in_place() -> None:
 LINES = st.text(st.characters(codec="utf-8", exclude_characters="\n\r"), max_size=400)
 
 
+@settings(deadline=None)
 @given(LINES, st.integers(0, 400))
 def test_the_caret_stands_under_its_character(line: str, offset: int) -> None:
     col = min(offset, len(line)) + 1
@@ -50,6 +51,7 @@ def test_the_caret_stands_under_its_character(line: str, offset: int) -> None:
         pytest.fail("the caret is beyond the line")
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_nothing_reaches_the_terminal_but_text(text: str) -> None:
     shown = printable(text)

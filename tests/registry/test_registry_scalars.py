@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_mesa.registry.scalars import ScalarError, plain
@@ -46,11 +46,13 @@ def test_values_beyond_a_spec_are_refused(text: str, why: str) -> None:
         plain(text)
 
 
+@settings(deadline=None)
 @given(st.integers(-(2**63), 2**63 - 1))
 def test_integers_come_back(number: int) -> None:
     assert plain(str(number)) == number
 
 
+@settings(deadline=None)
 @given(st.floats(allow_nan=False, allow_infinity=False))
 def test_floats_come_back(number: float) -> None:
     got = plain(repr(number))

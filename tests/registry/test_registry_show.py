@@ -6,7 +6,7 @@ from collections.abc import Callable
 from types import ModuleType
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_mesa.registry.loader import load_text
@@ -16,6 +16,7 @@ from pytest_mesa.registry.show import WIDTH, describe
 from pytest_mesa.registry.template import new_prediction
 
 
+@settings(deadline=None)
 @given(st.from_regex(r"[a-z0-9]{1,6}(-[a-z0-9]{1,6}){0,4}", fullmatch=True))
 def test_a_template_of_any_id_loads(name: str) -> None:
     assert load_text(new_prediction(name)).id == name
