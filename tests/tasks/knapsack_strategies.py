@@ -6,6 +6,7 @@ from itertools import product
 
 import numpy as np
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 from pytest_mesa.tasks.knapsack.instances import Instances
 
@@ -23,10 +24,10 @@ def batches(
     """A batch of a few knapsacks of one size."""
     count = draw(st.integers(1, 4))
     many = draw(st.integers(1, SUBSET_LIMIT) if items is None else items)
-    number = st.integers(1, top)
-    table = st.lists(st.lists(number, min_size=many, max_size=many), min_size=count, max_size=count)
-    room = st.lists(st.integers(*capacity), min_size=count, max_size=count)
-    return Instances(np.array(draw(table)), np.array(draw(table)), np.array(draw(room)))
+    shape = (count, many)
+    table = arrays(np.int64, shape, elements=st.integers(1, top))
+    room = arrays(np.int64, count, elements=st.integers(*capacity))
+    return Instances(draw(table), draw(table), draw(room))
 
 
 def brute_force(weights: np.ndarray, values: np.ndarray, capacity: int) -> int:
