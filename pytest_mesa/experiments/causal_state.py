@@ -63,7 +63,7 @@ def _spike_cell(
         version=1,
         params=dict(plain.params)
         | {"strengths": list(spec.spike_in.strengths), "alpha": prediction.verdict.alpha},
-        impl=f"{CELLS}:spike_in",
+        impl="pytest_mesa.experiments.spike_cells:spike_in",
         inputs=(*handle.inputs, plain),
         label=f"{spec.algorithm} spike-in at state {stage} · {handle.label}",
     )

@@ -28,21 +28,21 @@ if TYPE_CHECKING:
 
 REFINED = 3  # sites that get all starts, for each site that gets a trained subspace
 SENSITIVE_PAIRS = 256  # gradients for a d_model x d_model mean: several times its width
-LOST = 1e-3  # share of the sensitivity that counts as noise when directions are dropped
+LOST = 1e-3  # share of the sensitivity below which directions count as unread
 
 
 @dataclass(frozen=True, slots=True)
 class Material:
     """What a search may use: training pairs, pairs to select on, the state, the rest.
 
-    ``state`` and ``nuisance`` belong to the training pairs' source runs; ``contrast`` holds
-    the base's answer token of each training pair.
+    ``state`` and ``nuisance`` belong to the training pairs' source runs and then to their base
+    runs; ``contrast`` holds the base's answer token of each training pair.
     """
 
     train: Runs
     select: Runs
-    state: Float[Tensor, "pair cell"]
-    nuisance: Float[Tensor, "pair feature"]
+    state: Float[Tensor, "run cell"]
+    nuisance: Float[Tensor, "run feature"]
     contrast: Int[Tensor, " pair"]
 
 
@@ -83,13 +83,14 @@ def candidate_sites(layers: int, first: int, last: int) -> list[Site]:
 def _encoding(
     material: Material, site: Site, rank: int, generator: torch.Generator
 ) -> Float[Tensor, "d_model rank"]:
-    stream = material.train.source[site.layer, :, site.position]
-    return encoding_subspace(stream, material.state, material.nuisance, rank, generator)
+    runs = material.train
+    here = [whole[site.layer, :, site.position] for whole in (runs.source, runs.base)]
+    return encoding_subspace(torch.cat(here), material.state, material.nuisance, rank, generator)
 
 
 def _screen(
     stream: Stream, material: Material, sites: list[Site], budget: Budget, g: torch.Generator
-) -> list[tuple[float, Site, Tensor]]:
+) -> list[tuple[Site, Tensor]]:
     """Every site with its encoding subspace, best first.
 
     A full patch counts too where it may: a site whose whole content does nothing has no
@@ -98,16 +99,18 @@ def _screen(
     few = material.train.take(slice(0, budget.screen_pairs))
     last = max(site.position for site in sites)
     subspaces: dict[tuple[int, int], Tensor] = {}
-    rows = []
+    rows = []  # score, encoding alone, site, subspace
     for site in sites:
         place = (site.layer, site.position)
         if place not in subspaces:
             subspaces[place] = _encoding(material, site, budget.rank, g)
-        score = float(interchange_accuracy(stream, few, site, subspaces[place]).mean())
+        encoded = float(interchange_accuracy(stream, few, site, subspaces[place]).mean())
+        score = encoded
         if site.position != last:
             score = max(score, float(interchange_accuracy(stream, few, site, None).mean()))
-        rows.append((score, site, subspaces[place]))
-    return sorted(rows, key=lambda row: (-row[0], row[1]))
+        rows.append((score, encoded, site, subspaces[place]))
+    rows.sort(key=lambda row: (-row[0], -row[1], row[2]))
+    return [(site, subspace) for _, _, site, subspace in rows]
 
 
 def _starts(
@@ -141,7 +144,7 @@ def search(
     screened = _screen(stream, material, sites, budget, generator)
     refined = [
         _starts(stream, material, site, encoding, generator)
-        for _, site, encoding in screened[: REFINED * budget.sites]
+        for site, encoding in screened[: REFINED * budget.sites]
     ]
     refined.sort(key=lambda candidate: -candidate.score)
     found = list(refined)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from pytest_mesa.experiments import causal_cells
+from pytest_mesa.experiments import causal_cells, spike_cells
 from pytest_mesa.experiments.causal_state import PAIR_RIVALS, STUDY
 from pytest_mesa.experiments.lineup import measurement, merge
 from pytest_mesa.registry.kinds import CausalState, KnapsackTask, SiteSearch
@@ -25,7 +25,8 @@ from pytest_mesa.verdicts.decision import decide
 from pytest_mesa.verdicts.evidence import Evidence, Measurement
 
 TASK = KnapsackTask(kind="knapsack")
-SEARCH = SiteSearch(screen_pairs=96, sites=1, steps=10, train_pairs=1000, batch=64)
+SEARCH = SiteSearch(screen_pairs=96, sites=2, steps=10, train_pairs=2000, batch=64)
+torch.set_num_threads(1)  # as a worker does; two would only wait for each other
 STAGE = {"prefix-dp": 3, "suffix-recursion": 2}
 UNTRAINED = {"scheme": "recipe", "untrained": recipe("knapsack-decoder").params(0)}
 
@@ -149,8 +150,8 @@ def test_a_planted_effect_is_seen_and_an_absent_one_is_not() -> None:
     subject = load(UNTRAINED, ())
     setting = causal_cells.Setting.of(params(UNTRAINED, "prefix-dp"))
     sample = tokens.encode(setting.pairs("select", 200).base)
-    strong = causal_cells.spiked_stream(subject.stream, causal_cells.plant(setting, 2, 1.0), sample)
-    none = causal_cells.spiked_stream(subject.stream, causal_cells.plant(setting, 2, 0.0), sample)
+    strong = spike_cells.spiked_stream(subject.stream, spike_cells.plant(setting, 2, 1.0), sample)
+    none = spike_cells.spiked_stream(subject.stream, spike_cells.plant(setting, 2, 0.0), sample)
     assert torch.allclose(none.logits(sample).argmax(-1), subject.module(sample).argmax(-1))
     fresh = causal_cells.captured(strong, setting.pairs("spike", 300))
     best = causal_cells.find(strong, setting).best
@@ -164,9 +165,9 @@ def test_the_chosen_share_is_the_share_asked_for() -> None:
         causal_cells.Setting.of(params(UNTRAINED, "prefix-dp")).pairs("select", 400).base
     )
     for share in (0.0, 0.3, 1.0):
-        chosen = causal_cells.chosen_share(share, 7)(ids)
+        chosen = spike_cells.chosen_share(share, 7)(ids)
         assert abs(float(chosen.float().mean()) - share) < 0.09
-        assert torch.equal(chosen, causal_cells.chosen_share(share, 7)(ids))
+        assert torch.equal(chosen, spike_cells.chosen_share(share, 7)(ids))
 
 
 @pytest.mark.parametrize(

@@ -183,3 +183,30 @@ def test_a_rival_without_scores_is_an_error() -> None:
     data = replace(measurement(means=0.9), rivals=(Stratum("greedy/s0", ()),))
     with pytest.raises(EvidenceError, match="rival 'greedy/s0': no scores"):
         assess(data, rule(), 0.05)
+
+
+def test_between_the_regions_a_rival_accounts_only_for_what_it_nearly_reaches() -> None:
+    middle = assess(measurement(means=0.4, rivals={"raw-items": 0.4}), rule(), 0.05)
+    assert middle.blocked is Reason.RIVAL_EXPLAINS
+    assert middle.explained_by == ("raw-items/s0",)
+    # Clearly behind, though the estimate stays between the regions: nothing accounts for it.
+    beaten = assess(measurement(means=0.4, rivals={"raw-items": 0.1}), rule(), 0.05)
+    assert beaten.blocked is not Reason.RIVAL_EXPLAINS
+    # Not beaten, but with so few scores that much might lie beyond the rival.
+    few = assess(measurement(means=0.4, n=30, rivals={"raw-items": 0.35}), rule(), 0.05)
+    assert few.blocked is not Reason.RIVAL_EXPLAINS
+    # Every stratum outside the predicted region needs its own account.
+    half = measurement(means=[0.4, 0.4], rivals={"raw-items": [0.4, 0.0]})
+    assert assess(half, rule(), 0.05).blocked is not Reason.RIVAL_EXPLAINS
+    clear = measurement(means=[0.4, 0.02], rivals={"raw-items": [0.4, 0.02]})
+    assert assess(clear, rule(), 0.05).blocked is Reason.RIVAL_EXPLAINS
+
+
+def test_the_margin_lies_between_its_bounds() -> None:
+    ours, theirs = Stratum("s", scores(0.6)), Stratum("r/s", scores(0.3))
+    paired = compare(ours, theirs, ABOVE, 0.05)
+    apart = compare(ours, replace(theirs, scores=theirs.scores[:-1]), ABOVE, 0.05)
+    for reading in (paired, apart):
+        assert reading.lower < 0.3 < reading.upper
+    mirrored = compare(ours, theirs, BELOW, 0.05)
+    assert mirrored.lower < -0.3 < mirrored.upper
