@@ -118,7 +118,7 @@ def _aspects(prediction: Prediction, handle: Handle) -> tuple[Cell, ...]:
         "alpha": prediction.verdict.alpha,
         "twin": twin.params if twin else None,
     }
-    return (part_cell("aspects", 1, handle, params, f"{CELLS}:aspects", "aspects"),)
+    return (part_cell("aspects", 2, handle, params, f"{CELLS}:aspects", "aspects"),)
 
 
 def _with_aspects(measurement: Measurement, rule: VerdictRule) -> Measurement:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 ANSWERS_STREAM, ASPECTS_STREAM = 0x61677265, 0x61737065  # apart from other uses of the seed
 MARGIN = 0.05  # least partial R² that counts: well above what an idle feature set reaches
+RANDOM_FEATURES = 256
 
 Answers: TypeAlias = 'Int[np.ndarray, " batch"]'
 
@@ -80,7 +81,7 @@ def aspects(
     """What an optimiser computes on its way, decoded from the stream at the answer position.
 
     Beyond the raw inputs, the exact answer (with which everything here correlates) and the
-    stream of an untrained twin. An aspect is decodable where its partial R² is conclusively
+    streams of an untrained twin. An aspect is decodable where its partial R² is conclusively
     above `MARGIN` and above the control task's, at the spec's alpha over all aspects.
     """
     subject = load(params["subject"], inputs)
@@ -92,14 +93,15 @@ def aspects(
     plain = plain_features(instances)
     if params["twin"] is None:
         # A subject without a twin is held against random features of its inputs instead.
-        mixing = rng.standard_normal((plain.shape[1], streams.shape[2]))
-        twins = np.repeat(np.maximum(plain @ mixing, 0.0)[None], len(streams), axis=0)
+        mixing = rng.standard_normal((plain.shape[1], RANDOM_FEATURES))
+        twin = np.maximum(plain @ mixing, 0.0)
     else:
-        twins = answer_streams(load(params["twin"], ()), instances)
+        # All layers at once: the twin may hold at one layer what the subject shows at another.
+        twin = np.concatenate(answer_streams(load(params["twin"], ()), instances), axis=1)
     names = params["aspects"]
     scores = probe_layers(
         list(streams),
-        [np.concatenate([plain, twin], axis=1) for twin in twins],
+        np.concatenate([plain, twin], axis=1),
         {name: ASPECTS[name](instances) for name in names},
         control_task(instances, rng),
         split,

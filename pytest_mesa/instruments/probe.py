@@ -164,14 +164,14 @@ class ProbeScore:
 
 def probe_layers(
     layers: Sequence[Features],
-    baselines: Sequence[Features],
+    baseline: Features,
     targets: Mapping[str, Targets],
     control: Targets,
     split: Split,
     margin: float,
     rng: np.random.Generator,
 ) -> dict[str, ProbeScore]:
-    """Probe every target at every layer, beyond that layer's baseline features.
+    """Probe every target at every layer, beyond the baseline features.
 
     A target's layer is chosen on one split and measured on another. ``margin`` is the least
     partial R² that counts; where the control task reaches more, that is the threshold.
@@ -181,25 +181,23 @@ def probe_layers(
     """
     scaled = {name: unit_range(values, split) for name, values in targets.items()}
     scaled_control = unit_range(control, split)
-    fits = [
-        (Ridge(base, split), Ridge(np.concatenate([base, layer], axis=1), split))
-        for layer, base in zip(layers, baselines, strict=True)
-    ]
-    errors = {
-        name: [(base.squared_errors(y), full.squared_errors(y)) for base, full in fits]
-        for name, y in {**scaled, "": scaled_control}.items()
+    plain = Ridge(baseline, split)
+    fits = [Ridge(np.concatenate([baseline, layer], axis=1), split) for layer in layers]
+    before = {name: plain.squared_errors(y) for name, y in (*scaled.items(), ("", scaled_control))}
+    after = {
+        name: [fit.squared_errors(y) for fit in fits]
+        for name, y in (*scaled.items(), ("", scaled_control))
     }
 
     def share(name: str, layer: int, rows: slice) -> float:
-        base, full = errors[name][layer]
-        return partial_r2(base[rows], full[rows])
+        return partial_r2(before[name][rows], after[name][layer][rows])
 
     scores = {}
     for name, values in scaled.items():
         layer = max(range(len(fits)), key=lambda at: share(name, at, split.choose))
-        base, full = (part[split.measure] for part in errors[name][layer])
+        base, full = before[name][split.measure], after[name][layer][split.measure]
         threshold = max(margin, share("", layer, split.choose))
-        cut = float(np.quantile(errors[name][layer][0][split.choose], OUTLIER))
+        cut = float(np.quantile(before[name][split.choose], OUTLIER))
         spread = float(((values[split.measure] - values[split.fit].mean(0)) ** 2).mean())
         scores[name] = ProbeScore(
             layer=layer,
