@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -71,13 +72,18 @@ class Setting:
 
     def pairs(self, split: str, count: int) -> Pairs:
         """Pairs of one split; splits never share a draw."""
-        rng = np.random.default_rng([self.seed, SPLITS[split], self.stage])
-        filters = tuple(rival for rival in self.rivals if rival in PAIR_RIVALS)
-        return draw_pairs(self.task, self.algorithm, self.stage, filters, count, rng)
+        return _pairs(self, split, count)
 
     def generator(self, split: str) -> torch.Generator:
         """The torch generator of one split."""
         return torch.Generator().manual_seed(self.seed * 1000 + SPLITS[split] * 10 + self.stage)
+
+
+@lru_cache(maxsize=16)  # subjects share their pairs, and drawing them takes seconds
+def _pairs(setting: Setting, split: str, count: int) -> Pairs:
+    rng = np.random.default_rng([setting.seed, SPLITS[split], setting.stage])
+    filters = tuple(rival for rival in setting.rivals if rival in PAIR_RIVALS)
+    return draw_pairs(setting.task, setting.algorithm, setting.stage, filters, count, rng)
 
 
 def captured(stream: Stream, pairs: Pairs) -> Runs:

@@ -23,6 +23,7 @@ from pytest_mesa.verdicts.evidence import Evidence
 ALGORITHMS = ("prefix-dp", "suffix-recursion", "value-dp")
 PAIR_RIVALS = (
     "single-item",
+    "other-items",
     "level-shift",
     "greedy-ratio",
     "greedy-value",

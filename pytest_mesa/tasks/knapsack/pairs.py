@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int
 
 SINGLE_ITEM = "single-item"
+OTHER_ITEMS = "other-items"
 LEVEL_SHIFT = "level-shift"
 SLACK = 1.0  # a rival that lands next to the counterfactual meets it often with a little noise
 BLOCK = 4096
@@ -58,7 +59,7 @@ class Pairs:
 
 def known_pair_rivals() -> tuple[str, ...]:
     """Rivals that filter pairs, as opposed to rival subspaces."""
-    return (SINGLE_ITEM, LEVEL_SHIFT, *(name for name in SOLVERS if name != "exact"))
+    return (SINGLE_ITEM, OTHER_ITEMS, LEVEL_SHIFT, *(name for name in SOLVERS if name != "exact"))
 
 
 def _linear_features(pairs: Pairs) -> np.ndarray:
@@ -79,6 +80,21 @@ def level_shift(sample: Pairs) -> Callable[[Pairs], Float[np.ndarray, " pair"]]:
     return lambda pairs: np.asarray(_linear_features(pairs) @ slope)
 
 
+def _item_sets(rival: str, columns: tuple[int, ...], items: int) -> list[list[int]]:
+    """The sets of items whose exchange a rival stands for.
+
+    ``other-items``: all items, and the states of an algorithm that runs the other way. A net
+    that carries those would meet many counterfactuals without carrying this state.
+    """
+    if rival == SINGLE_ITEM:
+        return [[column] for column in columns]
+    forwards = columns[0] == 0
+    opposite = [
+        list(range(cut, items)) if forwards else list(range(cut)) for cut in range(1, items)
+    ]
+    return [list(range(items)), *opposite]
+
+
 def _misses(
     pairs: Pairs,
     rival: str,
@@ -87,10 +103,10 @@ def _misses(
 ) -> Bool[np.ndarray, " pair"]:
     """Pairs on which a rival predicts something other than the counterfactual."""
     wanted = pairs.counterfactual
-    if rival == SINGLE_ITEM:
+    if rival in (SINGLE_ITEM, OTHER_ITEMS):
         missed = np.ones(len(pairs), dtype=bool)
-        for column in columns:
-            missed &= optimum(pairs.base.with_items(pairs.source, [column])) != wanted
+        for exchanged in _item_sets(rival, columns, pairs.base.items):
+            missed &= optimum(pairs.base.with_items(pairs.source, exchanged)) != wanted
         return missed
     near = shifted(pairs) if rival == LEVEL_SHIFT else SOLVERS[rival](pairs.hybrid)
     return np.asarray(np.abs(near - wanted) > SLACK)
