@@ -17,6 +17,9 @@ from pytest_mesa.runs.cells import Cell
 from pytest_mesa.subjects.errors import SubjectError
 from pytest_mesa.subjects.recipes import recipe, training_cell
 
+# Named here too, since whoever plans should not import what builds them.
+PROGRAMS = ("prefix-dp", "suffix-recursion", "greedy-ratio", "brute-force", "truncated-dp")
+
 
 @dataclass(frozen=True, slots=True)
 class Handle:
@@ -76,6 +79,10 @@ def untrained_twin(handle: Handle) -> Handle | None:
 
 
 def _compiled_handles(spec: SubjectSpec) -> tuple[Handle, ...]:
+    if spec.compiled not in PROGRAMS:
+        raise SubjectError(
+            f"no compiled net is called {spec.compiled!r}; there are {', '.join(PROGRAMS)}"
+        )
     options = _options(spec, {"items": int})
     return tuple(
         Handle(

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from pytest_mesa.registry.models import SubjectSpec
+from pytest_mesa.subjects import compiled
 from pytest_mesa.subjects.errors import SubjectError
 from pytest_mesa.subjects.load import load
 from pytest_mesa.subjects.recipes import recipe, training_cell
-from pytest_mesa.subjects.schemes import handles, parse_reference, scheme, untrained_twin
+from pytest_mesa.subjects.schemes import PROGRAMS, handles, parse_reference, scheme, untrained_twin
 
 
 def spec(**fields: Any) -> SubjectSpec:
@@ -25,9 +26,9 @@ def test_seeds_are_subjects_of_their_own() -> None:
     assert [h.inputs[0] for h in given] == [
         training_cell(recipe("knapsack-decoder"), k) for k in range(3)
     ]
-    compiled = handles(spec(compiled="prefix-dp", seeds=2, options={"items": 6}))
-    assert [h.params["seed"] for h in compiled] == [0, 1]
-    assert all(h.params["items"] == 6 and not h.inputs for h in compiled)
+    written = handles(spec(compiled="prefix-dp", seeds=2, options={"items": 6}))
+    assert [h.params["seed"] for h in written] == [0, 1]
+    assert all(h.params["items"] == 6 and not h.inputs for h in written)
 
 
 def test_an_untrained_net_needs_no_training() -> None:
@@ -61,6 +62,7 @@ def test_a_released_slot_takes_the_reference_or_nothing() -> None:
     [
         ({"recipe": "oracle"}, "no recipe is called 'oracle'"),
         ({"recipe": "knapsack-decoder", "options": {"width": 3}}, "unknown subject option 'width'"),
+        ({"compiled": "bellman"}, "no compiled net is called 'bellman'; there are prefix-dp"),
         ({"compiled": "prefix-dp", "options": {"items": "x"}}, "'items' must be int"),
         ({"compiled": "prefix-dp", "options": {"item": 6}}, "'item'; there are items"),
         ({"ref": "gpt2"}, "cannot load model 'gpt2': this version takes recipe:NAME"),
@@ -72,6 +74,10 @@ def test_what_does_not_exist_is_refused_before_anything_runs(
 ) -> None:
     with pytest.raises(SubjectError, match=message):
         handles(spec(**fields))
+
+
+def test_the_names_known_to_plans_are_those_that_can_be_built() -> None:
+    assert tuple(compiled.PROGRAMS) == PROGRAMS
 
 
 def test_unknown_schemes_and_references() -> None:
