@@ -93,6 +93,17 @@ def captured(stream: Stream, pairs: Pairs) -> Runs:
     return Runs(base, stream.capture(base), stream.capture(source), target)
 
 
+def run_ids(runs: Runs, pairs: Pairs) -> Int[Tensor, "run pos"]:
+    """The inputs of all runs of the pairs: the sources, then the bases."""
+    return torch.cat([tokens.encode(pairs.source), runs.ids])
+
+
+def run_states(setting: Setting, pairs: Pairs) -> Int[np.ndarray, "run cell"]:
+    """The states in all runs of the pairs: the sources, then the bases."""
+    own = setting.algorithm.state(pairs.base, setting.stage)
+    return np.concatenate([pairs.state, own])
+
+
 def item_features(
     ids: Int[Tensor, "batch pos"], columns: tuple[int, ...]
 ) -> Float[Tensor, "batch feature"]:
@@ -102,19 +113,21 @@ def item_features(
     return torch.cat([*parts, torch.zeros(len(ids), 0)], dim=1)
 
 
+def raw_features(ids: Int[Tensor, "batch pos"]) -> Float[Tensor, "batch feature"]:
+    """The whole input, one-hot by token: all that a stream without any computing could hold."""
+    capacity = functional.one_hot(ids[:, -1] - tokens.FIRST_CAPACITY, tokens.TOP_CAPACITY + 1)
+    return torch.cat([item_features(ids, tuple(range(ids.shape[1] - 2))), capacity.float()], dim=1)
+
+
 def nuisance_features(
     ids: Int[Tensor, "batch pos"], setting: Setting
 ) -> Float[Tensor, "batch feature"]:
     """What the stream may hold besides the state: the other items and the capacity."""
-    others = tuple(c for c in range(setting.task.items) if c not in setting.columns)
-    capacity = ids[:, -1] - tokens.FIRST_CAPACITY
-    return torch.cat(
-        [
-            item_features(ids, others),
-            functional.one_hot(capacity, tokens.TOP_CAPACITY + 1).float(),
-        ],
-        dim=1,
-    )
+    raw = raw_features(ids)
+    kept = torch.ones(raw.shape[1], dtype=torch.bool)
+    for column in setting.columns:
+        kept[column * tokens.FIRST_CAPACITY : (column + 1) * tokens.FIRST_CAPACITY] = False
+    return raw[:, kept]
 
 
 def state_features(state: np.ndarray) -> Float[Tensor, "batch feature"]:
@@ -144,14 +157,11 @@ def find(stream: Stream, setting: Setting) -> Found:
     """Search a subject's stream for the state."""
     train_pairs = setting.pairs("train", setting.search.train_pairs)
     train = captured(stream, train_pairs)
-    base_state = setting.algorithm.state(train_pairs.base, setting.stage)
     material = Material(
         train=train,
         select=captured(stream, setting.pairs("select", SELECT_PAIRS)),
-        state=torch.from_numpy(np.concatenate([train_pairs.state, base_state])).float(),
-        nuisance=nuisance_features(
-            torch.cat([tokens.encode(train_pairs.source), train.ids]), setting
-        ),
+        state=torch.from_numpy(run_states(setting, train_pairs)).float(),
+        nuisance=nuisance_features(run_ids(train, train_pairs), setting),
         contrast=torch.from_numpy(optimum(train_pairs.base)) + tokens.FIRST_ANSWER,
     )
     sites = candidate_sites(stream.layers, setting.first_position, setting.task.items + 1)
@@ -162,12 +172,17 @@ def find(stream: Stream, setting: Setting) -> Found:
 
 
 def rebuilt(
-    train: Runs, site: Site, features: Tensor, fresh: Tensor
+    train: Runs, site: Site, features: Float[Tensor, "run feature"], fresh: Tensor
 ) -> Float[Tensor, "layer batch d_model"]:
-    """What a linear map from features, fitted on the training sources, writes at the site."""
+    """What a linear map from features writes at the site, in the place of the source run.
+
+    ``features`` belong to the training source runs, then to the base runs. The map is all but
+    unpenalised: a rival held back by shrinkage would be beaten by that alone.
+    """
     rows = []
     for layer in range(train.source.shape[0]):
-        slope, intercept = ridge(features, train.source[layer, :, site.position])
+        here = [whole[layer, :, site.position] for whole in (train.source, train.base)]
+        slope, intercept = ridge(features, torch.cat(here), penalty=1e-6)
         rows.append(fresh @ slope + intercept)
     return torch.stack(rows)
 
@@ -177,9 +192,9 @@ def measure_state(
 ) -> dict[str, Any]:
     """Interchange accuracy of the best site and subspace, on fresh pairs, with its rivals.
 
-    Rivals: a random subspace of the same rank at the same site, and the same subspace written
-    from the raw items instead of the state. Where that does as well, what the subspace
-    carries is the items, not the table.
+    Rivals: a random subspace of the same rank at the same site, and the same subspace with what
+    a linear map from the source's raw input writes there. Where that does as well, what the
+    subspace carries is the items, not the table.
     """
     setting = Setting.of(params)
     subject = load(params["subject"], inputs)
@@ -197,13 +212,14 @@ def measure_state(
         score = interchange_accuracy(stream, fresh, best.site, chance)
         rivals.append(stratum(f"random-subspace/{name}", score))
     if "raw-items" in setting.rivals:
-        known = item_features(tokens.encode(train_pairs.source), setting.columns)
-        given = item_features(tokens.encode(fresh_pairs.source), setting.columns)
+        known = raw_features(run_ids(train, train_pairs))
+        given = raw_features(tokens.encode(fresh_pairs.source))
         donor = rebuilt(train, best.site, known, given)
         score = interchange_accuracy(stream, fresh, best.site, best.subspace, donor)
         rivals.append(stratum(f"raw-items/{name}", score))
-    both = state_features(np.concatenate([train_pairs.state, fresh_pairs.state]))
-    donor = rebuilt(train, best.site, both[: len(train)], both[len(train) :])
+    states = [run_states(setting, train_pairs), fresh_pairs.state]
+    both = state_features(np.concatenate(states))
+    donor = rebuilt(train, best.site, both[: 2 * len(train)], both[2 * len(train) :])
     written = interchange_accuracy(stream, fresh, best.site, best.subspace, donor)
     ceiling = float((subject.answers(fresh_pairs.hybrid) == fresh_pairs.counterfactual).mean())
     return {

@@ -39,7 +39,7 @@ def _state_cell(prediction: Prediction, spec: CausalState, handle: Handle, stage
     pairs = prediction.verdict.budget // len(spec.states)
     return part_cell(
         "causal-state",
-        1,
+        2,
         handle,
         {
             "task": spec.task.model_dump(mode="json"),
@@ -61,7 +61,7 @@ def _spike_cell(
     """The limit of detection at one state; it compares with that state's own result."""
     return Cell(
         kind="causal-state-spike-in",
-        version=1,
+        version=2,
         params=dict(plain.params)
         | {"strengths": list(spec.spike_in.strengths), "alpha": prediction.verdict.alpha},
         impl="pytest_mesa.experiments.spike_cells:spike_in",
