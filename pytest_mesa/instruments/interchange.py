@@ -78,6 +78,8 @@ def interchange_logits(
     """
     if not 0 <= site.position < runs.base.shape[2]:
         raise SiteError(f"position {site.position} is outside 0..{runs.base.shape[2] - 1}")
+    if not 0 <= site.layer <= stream.layers:
+        raise SiteError(f"layer {site.layer} is outside 0..{stream.layers}")
     values = runs.source[:, :, site.position] if donor is None else donor
     last = stream.layers if site.onward else site.layer
     edits: dict[int, Edit] = {

@@ -129,14 +129,14 @@ def _rival_readings(entries: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[st
 
 
 def exhibit(exhibit: Mapping[str, Any]) -> str:
-    """``text`` as a block, other fields as they are; ``title`` above them."""
+    """``title``, then ``text`` as a block; the other fields only where no text tells them."""
     if not exhibit:
         return ""
     lines = [f"{text(exhibit['title'])}\n"] if exhibit.get("title") else []
     for key, value in exhibit.items():
         if key == "text":
             lines.append(f"{fence(str(value))}\n")
-        elif key != "title":
+        elif key != "title" and "text" not in exhibit:
             shown = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
             lines.append(f"- {text(str(key).replace('_', ' '))}: {text(shown)}")
     return "\n".join(lines).strip()
