@@ -11,7 +11,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from conftest import write_spec
+from mesa_projects import write_spec
 
 from pytest_mesa.cli import main
 from pytest_mesa.ledger.append import append

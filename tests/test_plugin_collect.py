@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from conftest import Project
+    from mesa_projects import Project
 
 
 def test_malformed_specs_leave_the_others_running(project: Project) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from conftest import Project
+    from mesa_projects import Project
 
 VOLATILE = ("time", "duration_s", "prev", "sha", "git")
 

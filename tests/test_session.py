@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from conftest import write_spec
+from mesa_projects import write_spec
 
 from pytest_mesa.ledger.records import seal
 from pytest_mesa.registry.loader import load

@@ -34,7 +34,7 @@ def test_the_hash_is_of_every_field_in_canonical_form(spec: str) -> None:
 @settings(max_examples=40, deadline=None)
 @given(st.randoms(use_true_random=False))
 def test_order_style_and_comments_do_not_count(rng: random.Random) -> None:
-    from conftest import SPEC
+    from sound_spec import SPEC
 
     def shuffled(value: Any) -> Any:
         if isinstance(value, dict):
