@@ -31,7 +31,7 @@ def sensitivity(record: Record) -> str:
         f"limit of detection: {number(limit)} (a planted effect of that strength was seen in "
         "every subject)"
         if limit is not None
-        else "limit of detection: unknown (no planted strength was seen in every subject)"
+        else "limit of detection: not known (nothing was planted, or not seen in every subject)"
     )
     least = _competence(record["competence"]) or "not measured"
     return f"- competence of the least competent subject: {least}\n- {seen}"

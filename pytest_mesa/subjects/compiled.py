@@ -91,33 +91,37 @@ def _add_item(
                 layer.gated(gain, [var(is_weight[weight]), *here], row[capacity])
 
 
-def prefix_dp(items: int) -> Program:
-    """Rows travel from item to item: block ``l`` finishes the row of item ``l``."""
-    program = KnapsackProgram(items)
+def _forward_rows(program: KnapsackProgram, items: int) -> tuple[int, ...]:
+    """Blocks that carry the row from item to item: block ``l`` finishes the row of item ``l``."""
     row = program.slots(len(CAPACITIES))
     for item in range(1, items + 1):
         layer = program.layer()
         layer.heads = [Head(only(item, back(1)), row, row)]
         _add_item(layer, row, program.is_weight, program.value, [var(program.position[item])])
+    return row
+
+
+def _answer_from(
+    program: KnapsackProgram, row: tuple[int, ...], look: Callable[[int], int]
+) -> None:
+    """A last block that reads the row at another position, at the capacity."""
     final = program.slots(len(CAPACITIES))
     last = program.layer()
-    last.heads = [Head(back(1), row, final)]
+    last.heads = [Head(look, row, final)]
     program.read_at_capacity(last, final)
+
+
+def prefix_dp(items: int) -> Program:
+    """Rows travel from item to item: block ``l`` finishes the row of item ``l``."""
+    program = KnapsackProgram(items)
+    _answer_from(program, _forward_rows(program, items), back(1))
     return program
 
 
 def truncated_dp(items: int) -> Program:
     """Prefix DP over the first five items; whatever comes after is not looked at."""
     program = KnapsackProgram(items)
-    row = program.slots(len(CAPACITIES))
-    for item in range(1, ITEMS + 1):
-        layer = program.layer()
-        layer.heads = [Head(only(item, back(1)), row, row)]
-        _add_item(layer, row, program.is_weight, program.value, [var(program.position[item])])
-    final = program.slots(len(CAPACITIES))
-    last = program.layer()
-    last.heads = [Head(at(ITEMS), row, final)]
-    program.read_at_capacity(last, final)
+    _answer_from(program, _forward_rows(program, ITEMS), at(ITEMS))
     return program
 
 
