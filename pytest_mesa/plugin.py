@@ -41,7 +41,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add(
         "--mesa-cache-dir",
         metavar="DIR",
-        help="where finished cells are kept (default: ROOTDIR/.mesa-cache)",
+        help="where finished cells are kept (default: ROOTDIR/.mesa-cache); write it with =, since "
+        "pytest takes a path that stands alone for one that sets its root directory",
     )
     add(
         "--mesa-retrain",
