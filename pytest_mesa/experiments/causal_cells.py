@@ -1,4 +1,4 @@
-"""The cells of the kind ``causal-state``: search, measure, spike in."""
+"""The cells of the kind ``causal-state`` that search for a state and measure it."""
 
 from __future__ import annotations
 

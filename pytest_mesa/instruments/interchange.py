@@ -22,8 +22,8 @@ CHUNK = 1024  # pairs a forward run: bounds memory, large enough to hide call ov
 class Runs:
     """Captured runs on base and source inputs, and the answers looked for.
 
-    ``answers`` maps an answer's index to its token; ``target`` holds the token of the
-    counterfactual answer of each pair, read at position ``read_at``.
+    ``target`` holds the token of the counterfactual answer of each pair, read at position
+    ``read_at``.
     """
 
     ids: Int[Tensor, "pair pos"]

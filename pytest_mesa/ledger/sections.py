@@ -92,8 +92,8 @@ def _meaning(record: Record) -> str:
     if record["verdict"] == "pass":
         where = region(regions.get("predicted", {}))
         return (
-            f"the claim stands: {estimand} is {where} in {who}, and the controls show that the "
-            "effect would have been seen."
+            f"the claim stands: {estimand} is {where} in {who}, and the instrument saw the "
+            "effect in the nets that are known to have it."
         )
     if record["verdict"] == "fail":
         where = region(regions.get("refuted", {}))

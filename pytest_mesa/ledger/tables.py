@@ -93,13 +93,21 @@ def controls(entries: Sequence[Mapping[str, Any]]) -> str:
         [
             text(_label(entry)),
             "must be detected" if entry.get("expected") else "must not be detected",
-            "detected" if entry.get("detected") else "not detected",
+            _seen(entry),
             interval(entry),
             "✓" if entry.get("ok") else "✗",
         ]
         for entry in entries
     ]
     return table(["control", "must", "was", "estimate", "as it must"], rows) if rows else ""
+
+
+def _seen(entry: Mapping[str, Any]) -> str:
+    """Whether a control was detected; where a rival accounts for it, which."""
+    if entry.get("detected"):
+        return "detected"
+    names = sorted({str(name).partition("/")[0] for name in entry.get("explained_by", ())})
+    return "not detected" + (f": accounted for by {text(', '.join(names))}" if names else "")
 
 
 def rivals(entries: Sequence[Mapping[str, Any]]) -> str:

@@ -128,6 +128,15 @@ def parse_reference(reference: str) -> SubjectSpec:
     )
 
 
+def _referred(reference: str) -> tuple[Handle, ...]:
+    """The subjects of a reference; another package's scheme gets it whole, as ``ref``."""
+    head, colon, _ = reference.partition(":")
+    others = {point.name for point in entry_points(group="pytest_mesa.subjects")}
+    if colon and head in others - {"recipe", "compiled"}:
+        return scheme(head).handles(SubjectSpec(ref=reference))
+    return handles(parse_reference(reference))
+
+
 def handles(spec: SubjectSpec, released: str | None = None) -> tuple[Handle, ...]:
     """The subjects of one line of a line-up; none where a released slot has no model.
 
@@ -135,8 +144,8 @@ def handles(spec: SubjectSpec, released: str | None = None) -> tuple[Handle, ...
         SubjectError: a recipe, compiled net, option or reference that does not exist.
     """
     if spec.released:
-        return handles(parse_reference(released)) if released else ()
+        return _referred(released) if released else ()
     if spec.ref:
-        return handles(parse_reference(spec.ref))
+        return _referred(spec.ref)
     name = "recipe" if spec.recipe else "compiled"
     return scheme(name).handles(spec)

@@ -94,3 +94,21 @@ def test_planning_imports_no_torch() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_another_packages_scheme_gets_its_reference(monkeypatch: pytest.MonkeyPatch) -> None:
+    from importlib.metadata import EntryPoint
+
+    from pytest_mesa.subjects import schemes
+
+    def theirs(spec: SubjectSpec) -> tuple[schemes.Handle, ...]:
+        return (schemes.Handle(str(spec.ref), {"scheme": "zoo"}),)
+
+    monkeypatch.setattr(
+        EntryPoint, "load", lambda _self: schemes.Scheme("zoo", theirs, "zoo.nets:load")
+    )
+    point = EntryPoint("zoo", "zoo.nets:SCHEME", "pytest_mesa.subjects")
+    monkeypatch.setattr(schemes, "entry_points", lambda group: [point])
+    (by_ref,) = schemes.handles(SubjectSpec(ref="zoo:okapi"))
+    (by_slot,) = schemes.handles(SubjectSpec(released=True), "zoo:okapi")
+    assert by_ref.label == by_slot.label == "zoo:okapi"
