@@ -29,8 +29,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="append",
         default=[],
         metavar="REF",
-        help="fill the 'released' slot of specs with this model (repeatable): a directory, "
-        "a file, a hub id, or scheme:rest",
+        help="fill the 'released' slot of specs with this model (repeatable): recipe:NAME, "
+        "compiled:NAME, or SCHEME:REST of an installed package; this version loads no others",
     )
     add(
         "--mesa-executor",
