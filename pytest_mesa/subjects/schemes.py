@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import entry_points
-from typing import Any
+from typing import Any, Literal
 
 from pytest_mesa.registry.models import SubjectSpec
 from pytest_mesa.runs.cells import Cell
@@ -35,12 +35,14 @@ class Scheme:
     """A source of subjects.
 
     ``loader`` names the function (``module:function``) that maps a handle's parameters and
-    its inputs' results to a subject; it is imported only where a cell runs.
+    its inputs' results to a subject; it is imported only where a cell runs. ``reads`` says what
+    its subjects are asked in: a task's own tokens, or text.
     """
 
     name: str
     handles: Callable[[SubjectSpec], tuple[Handle, ...]]
     loader: str
+    reads: Literal["tokens", "text"] = "tokens"
 
 
 def _options(spec: SubjectSpec, known: dict[str, type]) -> dict[str, Any]:
@@ -93,8 +95,19 @@ def _compiled_handles(spec: SubjectSpec) -> tuple[Handle, ...]:
     )
 
 
+def _scripted_handles(spec: SubjectSpec) -> tuple[Handle, ...]:
+    from pytest_mesa.tasks.knapsack.heuristics import SOLVERS
+
+    name = str(spec.ref).partition(":")[2]
+    _options(spec, {})
+    if name not in SOLVERS:
+        raise SubjectError(f"no script is called {name!r}; there are {', '.join(SOLVERS)}")
+    return (Handle(f"scripted {name}", {"scheme": "scripted", "name": name}),)
+
+
 RECIPE = Scheme("recipe", _recipe_handles, "pytest_mesa.subjects.load:trained")
 COMPILED = Scheme("compiled", _compiled_handles, "pytest_mesa.subjects.load:compiled")
+SCRIPTED = Scheme("scripted", _scripted_handles, "pytest_mesa.subjects.scripted:load", "text")
 
 
 def scheme(name: str) -> Scheme:
@@ -103,7 +116,7 @@ def scheme(name: str) -> Scheme:
     Raises:
         SubjectError: there is none of that name.
     """
-    built_in = {"recipe": RECIPE, "compiled": COMPILED}
+    built_in = {"recipe": RECIPE, "compiled": COMPILED, "scripted": SCRIPTED}
     if name in built_in:
         return built_in[name]
     for point in entry_points(group="pytest_mesa.subjects"):
@@ -112,6 +125,11 @@ def scheme(name: str) -> Scheme:
             if isinstance(found, Scheme):
                 return found
     raise SubjectError(f"no subject scheme {name!r}; there are {', '.join(built_in)}")
+
+
+def reads_text(handle: Handle) -> bool:
+    """Whether a subject is asked in words, not in a task's own tokens."""
+    return scheme(str(handle.params["scheme"])).reads == "text"
 
 
 def parse_reference(reference: str) -> SubjectSpec:
@@ -131,7 +149,7 @@ def parse_reference(reference: str) -> SubjectSpec:
 def _referred(reference: str) -> tuple[Handle, ...]:
     """The subjects of a reference; another package's scheme gets it whole, as ``ref``."""
     head, colon, _ = reference.partition(":")
-    others = {point.name for point in entry_points(group="pytest_mesa.subjects")}
+    others = {point.name for point in entry_points(group="pytest_mesa.subjects")} | {"scripted"}
     if colon and head in others - {"recipe", "compiled"}:
         return scheme(head).handles(SubjectSpec(ref=reference))
     return handles(parse_reference(reference))
