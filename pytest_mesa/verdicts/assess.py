@@ -12,12 +12,19 @@ from pytest_mesa.verdicts.bounds import Bounds, Landing, edge, in_indifference_z
 from pytest_mesa.verdicts.confidence import (
     ConfidenceSequence,
     Direction,
+    Look,
     confidence_sequence,
     e_value,
     lower_bound,
 )
 from pytest_mesa.verdicts.ebh import partial_conjunction
-from pytest_mesa.verdicts.evidence import Combine, EvidenceError, Measurement, Stratum
+from pytest_mesa.verdicts.evidence import (
+    Combine,
+    EvidenceError,
+    Interval,
+    Measurement,
+    Stratum,
+)
 from pytest_mesa.verdicts.readings import CompetenceReading, Reading, StratumReading
 from pytest_mesa.verdicts.reasons import Reason
 from pytest_mesa.verdicts.rivals import compare, match_rivals
@@ -122,7 +129,7 @@ def _check(measurement: Measurement) -> None:
     if len(set(names)) < len(names):
         raise EvidenceError(f"{measurement.label}: two strata have one name")
     for stratum in measurement.strata:
-        if not stratum.scores:
+        if isinstance(stratum, Stratum) and not stratum.scores:
             raise EvidenceError(f"{measurement.label}: stratum {stratum.name!r} has no scores")
 
 
@@ -142,6 +149,12 @@ def _read_strata(
     sequences = []
     readings = []
     for stratum in measurement.strata:
+        if isinstance(stratum, Interval):
+            if rivals[stratum.name]:
+                raise EvidenceError(f"{measurement.label}: an interval has no paired rivals")
+            sequences.append(_given(stratum, alpha, measurement.label))
+            readings.append(_read_interval(stratum, rule))
+            continue
         with _blaming(measurement.label, f"stratum {stratum.name!r}"):
             sequence = confidence_sequence(stratum.scores, alpha, stratum.low, stratum.high)
             e_predicted = _e_inside(stratum, rule.predicted)
@@ -164,6 +177,36 @@ def _read_strata(
             )
         )
     return sequences, tuple(readings)
+
+
+def _given(interval: Interval, alpha: float, label: str) -> ConfidenceSequence:
+    """A single look, at the level that the experiment computed its bounds for."""
+    if interval.level > alpha * (1 + 1e-9):
+        raise EvidenceError(
+            f"{label}, stratum {interval.name!r}: its bounds hold at level {interval.level:g}, "
+            f"and the rule leaves it {alpha:g}"
+        )
+    bounds = Bounds(interval.lower, interval.upper)
+    look = Look(interval.n, interval.estimate, bounds)
+    return ConfidenceSequence(interval.lower, interval.upper, interval.level, (look,))
+
+
+def _read_interval(interval: Interval, rule: VerdictRule) -> StratumReading:
+    """The e-value is that of the test at the interval's level: 1 / level where it rejects.
+
+    Where the quantity lies outside a region, the bounds lie inside it with probability
+    ``level`` at most, so its mean is at most 1.
+    """
+    bounds = Bounds(interval.lower, interval.upper)
+    return StratumReading(
+        name=interval.name,
+        estimate=interval.estimate,
+        bounds=bounds,
+        n=interval.n,
+        landing=landing(bounds, rule),
+        e_predicted=1 / interval.level if bounds.inside(rule.predicted) else 0.0,
+        e_refuted=1 / interval.level if bounds.inside(rule.refuted) else 0.0,
+    )
 
 
 def _e_inside(stratum: Stratum, region: Region) -> float:

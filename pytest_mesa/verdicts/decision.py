@@ -9,7 +9,7 @@ from pytest_mesa.registry.models import Competence, VerdictRule
 from pytest_mesa.verdicts.assess import assess, assess_competence
 from pytest_mesa.verdicts.bounds import Bounds
 from pytest_mesa.verdicts.ebh import partial_conjunction
-from pytest_mesa.verdicts.evidence import Evidence, EvidenceError, Measurement
+from pytest_mesa.verdicts.evidence import Evidence, EvidenceError, Interval, Measurement
 from pytest_mesa.verdicts.readings import (
     ControlReading,
     Reading,
@@ -92,7 +92,9 @@ def _read_subject(
     if limit is not None and not isfinite(limit):
         raise EvidenceError(f"{measurement.label}: the limit of detection is {limit}")
     # A net that cannot do the task may leave nothing to measure: that is no fault.
-    measured = measurement.strata and all(stratum.scores for stratum in measurement.strata)
+    measured = measurement.strata and all(
+        isinstance(stratum, Interval) or stratum.scores for stratum in measurement.strata
+    )
     reading = assess(measurement, rule, alpha) if able.ok or measured else None
     return SubjectReading(measurement.label, able, reading, limit)
 

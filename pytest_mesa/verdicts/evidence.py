@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import isfinite
+from statistics import fmean
 from typing import Any, Literal
 
 from pytest_mesa.verdicts.reasons import Reason
@@ -29,6 +31,39 @@ class Stratum:
     low: float = 0.0
     high: float = 1.0
 
+    @property
+    def estimate(self) -> float:
+        """The mean of the scores."""
+        return fmean(self.scores)
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A quantity whose bounds the experiment computed itself, from all of its data at once.
+
+    For what is no mean of scores: a transition's width, a rating. ``level`` is the chance, at
+    most, that the quantity lies outside the bounds; it must not exceed what the rule leaves
+    for this stratum. ``n`` counts the observations behind it.
+
+    Raises:
+        EvidenceError: bounds in the wrong order or not finite, or a level outside (0, 1).
+    """
+
+    name: str
+    estimate: float
+    lower: float
+    upper: float
+    level: float
+    n: int
+
+    def __post_init__(self) -> None:
+        if not (isfinite(self.lower) and isfinite(self.upper) and isfinite(self.estimate)):
+            raise EvidenceError(f"{self.name}: an estimate or bound is not finite")
+        if not self.lower <= self.estimate <= self.upper:
+            raise EvidenceError(f"{self.name}: the estimate does not lie within its bounds")
+        if not 0 < self.level < 1:
+            raise EvidenceError(f"{self.name}: a level lies between 0 and 1, not {self.level}")
+
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
@@ -44,7 +79,7 @@ class Measurement:
     """
 
     label: str
-    strata: tuple[Stratum, ...]
+    strata: tuple[Stratum | Interval, ...]
     combine: Combine = "hull"
     competence: tuple[float, ...] = ()
     rivals: tuple[Stratum, ...] = ()
