@@ -26,7 +26,13 @@ class Block:
     """One block; None where it has no such part, or where it could not be found.
 
     ``attention_write`` and ``mlp_write`` are the modules whose output is added to the residual
-    stream: the attention or MLP itself, or a norm behind it.
+    stream: the attention or MLP itself, a norm behind it, or, where attention or MLP add the
+    residual on their own, the linear map before that. An output may be a tuple with the write
+    first, and ``(batch * pos, d_model)`` in nets that flatten tokens. Some nets change an
+    output in place after the module has returned it (Falcon): clone what you keep.
+
+    ``mixer`` is what else moves information between positions: a state-space or convolution
+    layer, with its write.
     """
 
     name: str
@@ -36,11 +42,28 @@ class Block:
     mlp: nn.Module | None
     attention_write: nn.Module | None
     mlp_write: nn.Module | None
+    mixer: nn.Module | None = None
+    mixer_write: nn.Module | None = None
+
+    @property
+    def writes(self) -> dict[str, nn.Module]:
+        """The modules that write to the stream, by ``attention``, ``mixer`` and ``mlp``."""
+        named = {
+            "attention": self.attention_write,
+            "mixer": self.mixer_write,
+            "mlp": self.mlp_write,
+        }
+        return {role: module for role, module in named.items() if module is not None}
 
 
 @dataclass(frozen=True, slots=True)
 class Anatomy:
-    """A decoder's parts. ``additive``: the writes sum to each block's change of the stream."""
+    """A decoder's parts.
+
+    ``additive``: the writes sum to each block's change of the stream; where they don't,
+    ``reason`` says in which block and by how much. ``causal``: later tokens do not change
+    earlier streams.
+    """
 
     module: nn.Module
     blocks: tuple[Block, ...]
@@ -48,3 +71,6 @@ class Anatomy:
     final_norm: nn.Module | None
     unembedding: nn.Module | None
     additive: bool
+    causal: bool
+    d_model: int
+    reason: str = ""

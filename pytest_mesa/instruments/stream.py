@@ -6,6 +6,7 @@ leaves the last block. Hooks live only as long as the call that sets them.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
+
+from pytest_mesa.instruments.runner import runner_of
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
@@ -51,6 +54,11 @@ def find_blocks(module: nn.Module) -> list[nn.Module]:
     return best
 
 
+def tolerance(values: Tensor) -> float:
+    """The relative difference that is still rounding, in the precision of ``values``."""
+    return max(TOLERANCE, 8 * torch.finfo(values.dtype).eps)
+
+
 def stream_of(output: Any) -> Tensor:
     """The residual stream in a block's output: the tensor, or the first of a tuple."""
     first = output[0] if isinstance(output, tuple) else output
@@ -64,46 +72,79 @@ def with_stream(output: Any, stream: Tensor) -> Any:
     return (stream, *output[1:]) if isinstance(output, tuple) else stream
 
 
+def entering(args: tuple[Any, ...], kwargs: Mapping[str, Any], name: str = "") -> Tensor:
+    """The residual stream in a block's arguments: the first, ``name`` or ``hidden_states``."""
+    stream = args[0] if args else kwargs.get(name, kwargs.get("hidden_states"))
+    if not isinstance(stream, Tensor) or stream.ndim != 3:
+        raise SiteError("a block's input is no (batch, pos, d_model) tensor")
+    return stream
+
+
+def with_entering(
+    args: tuple[Any, ...], kwargs: Mapping[str, Any], stream: Tensor, name: str = ""
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """A block's arguments with another residual stream in them."""
+    if args:
+        return (stream, *args[1:]), dict(kwargs)
+    return args, {**kwargs, (name if name in kwargs else "hidden_states"): stream}
+
+
+def stream_name(block: nn.Module) -> str:
+    """What a block calls its first argument, which is the stream."""
+    names = list(inspect.signature(type(block).forward).parameters)
+    return names[1] if len(names) > 1 else ""  # the first is self
+
+
 class Stream:
-    """Reads and writes the residual stream of a module that maps token ids to logits.
+    """Reads and writes the residual stream of a decoder.
 
     Args:
-        module: maps ids ``(batch, pos)`` to logits ``(batch, pos, vocabulary)``.
+        module: maps ids ``(batch, pos)`` to logits ``(batch, pos, vocabulary)``; or a Hugging
+            Face decoder.
         blocks: its blocks in order; found when not given.
     """
 
     def __init__(self, module: nn.Module, blocks: list[nn.Module] | None = None) -> None:
         self.module = module
         self.blocks = blocks or find_blocks(module)
-        self._tuples: bool | None = None  # whether blocks return tuples; seen on the first run
+        self._run = runner_of(module)
+        self._forms: list[int | None] = []  # a block's returned tuple's length; seen on a run
 
     @property
     def layers(self) -> int:
         """Number of blocks."""
         return len(self.blocks)
 
-    def logits(self, ids: Int[Tensor, "batch pos"]) -> Float[Tensor, "batch pos vocabulary"]:
+    def logits(
+        self, ids: Int[Tensor, "batch pos"], mask: Int[Tensor, "batch pos"] | None = None
+    ) -> Float[Tensor, "batch pos vocabulary"]:
         """A plain run."""
-        out: Tensor = self.module(ids)
-        return out
+        return self._run(ids, mask)
 
-    def capture(self, ids: Int[Tensor, "batch pos"]) -> Float[Tensor, "layer batch pos d_model"]:
+    def capture(
+        self, ids: Int[Tensor, "batch pos"], mask: Int[Tensor, "batch pos"] | None = None
+    ) -> Float[Tensor, "layer batch pos d_model"]:
         """The stream at every layer of a plain run, without gradients."""
         seen: list[Tensor] = []
+        forms: list[int | None] = []
 
-        def record(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-            seen.append(entering(args, kwargs).detach())
+        def record(block: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            seen.append(entering(args, kwargs, stream_name(block)).detach().to(ids.device))
 
-        def record_last(_module: nn.Module, _args: tuple[Any, ...], output: Any) -> None:
-            self._tuples = isinstance(output, tuple)
-            seen.append(stream_of(output).detach())
+        def record_form(_block: nn.Module, _args: tuple[Any, ...], output: Any) -> None:
+            forms.append(len(output) if isinstance(output, tuple) else None)
+
+        def record_last(_block: nn.Module, _args: tuple[Any, ...], output: Any) -> None:
+            seen.append(stream_of(output).detach().to(ids.device))
 
         with torch.no_grad(), ExitStack() as stack:
             for block in self.blocks:
                 handle = block.register_forward_pre_hook(record, with_kwargs=True)
                 stack.callback(handle.remove)
+                stack.callback(block.register_forward_hook(record_form).remove)
             stack.callback(self.blocks[-1].register_forward_hook(record_last).remove)
-            self.module(ids)
+            self._run(ids, mask)
+        self._forms = forms
         return torch.stack(seen)
 
     def resume(
@@ -112,6 +153,7 @@ class Stream:
         stream: Float[Tensor, "batch pos d_model"],
         layer: int,
         edits: Mapping[int, Edit] | None = None,
+        mask: Int[Tensor, "batch pos"] | None = None,
     ) -> Float[Tensor, "batch pos vocabulary"]:
         """Run on from ``stream`` entering ``layer``; earlier blocks are not computed.
 
@@ -123,79 +165,109 @@ class Stream:
         """
         if not 0 <= layer <= self.layers:
             raise SiteError(f"layer {layer} is outside 0..{self.layers}")
-        if self._tuples is None:
-            self.capture(ids[:1])
+        if not self._forms:
+            self.capture(ids[:1], None if mask is None else mask[:1])
         changes: dict[int, Edit] = dict(edits or {})
         inner = changes.get(layer)
         changes[layer] = (lambda _old: inner(stream)) if inner else (lambda _old: stream)
         with ExitStack() as stack:
-            for block in self.blocks[:layer]:
-                stack.enter_context(_skipped(block, tuples=bool(self._tuples)))
+            for block, form in zip(self.blocks[:layer], self._forms, strict=False):
+                stack.enter_context(_skipped(block, form))
             for place, edit in changes.items():
                 stack.callback(self._edit_at(place, edit))
-            out: Tensor = self.module(ids)
-        return out
+            return self._run(ids, mask)
+
+    def edited(
+        self,
+        ids: Int[Tensor, "batch pos"],
+        edits: Mapping[int, Edit],
+        mask: Int[Tensor, "batch pos"] | None = None,
+    ) -> Float[Tensor, "batch pos vocabulary"]:
+        """A whole run whose stream is changed as it enters the given layers."""
+        with ExitStack() as stack:
+            for place, edit in edits.items():
+                stack.callback(self._edit_at(place, edit))
+            return self._run(ids, mask)
 
     def _edit_at(self, place: int, edit: Edit) -> Callable[[], None]:
         """Hook one edit in; the remover."""
         if place < self.layers:
 
             def change(
-                _module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+                block: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
             ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-                if args:
-                    return (edit(args[0]), *args[1:]), kwargs
-                return args, kwargs | {"hidden_states": edit(kwargs["hidden_states"])}
+                name = stream_name(block)
+                old = entering(args, kwargs, name)
+                return with_entering(args, kwargs, edit(old).to(old.device), name)
 
             return self.blocks[place].register_forward_pre_hook(change, with_kwargs=True).remove
-        return (
-            self.blocks[-1]
-            .register_forward_hook(
-                lambda _m, _a, output: with_stream(output, edit(stream_of(output)))
-            )
-            .remove
-        )
 
-    def check(self, ids: Int[Tensor, "batch pos"]) -> None:
+        def change_last(_block: nn.Module, _args: tuple[Any, ...], output: Any) -> Any:
+            old = stream_of(output)
+            return with_stream(output, edit(old).to(old.device))
+
+        return self.blocks[-1].register_forward_hook(change_last).remove
+
+    def check(
+        self, ids: Int[Tensor, "batch pos"], mask: Int[Tensor, "batch pos"] | None = None
+    ) -> None:
         """Prove on two runs that reading and writing this stream mean what they should.
 
         Patching a run with itself changes nothing, and a full patch with another run's stream
-        reproduces that run, at every layer. ``ids`` needs two different rows.
+        reproduces that run, at every layer. ``ids`` needs two different rows; only the first
+        two are used, with the same padding.
+
+        All layers are patched in one run, each in rows of its own; runs from the middle and
+        from the end show that blocks can be skipped.
 
         Raises:
             SiteError: one of the two fails, with the layer and the size of the difference.
         """
+        two, real = ids[:2], None if mask is None else mask[:2]
+        places = range(self.layers + 1)
         with torch.no_grad():
-            plain = self.logits(ids)
-            stream = self.capture(ids)
-            scale = float(plain.abs().max()) + 1e-6
-            for layer in range(self.layers + 1):
-                own = self.resume(ids, stream[layer], layer)
-                flipped = self.resume(ids, stream[layer].flip(0), layer)
-                for what, got, want in (
-                    ("patching a run with itself changes it", own, plain),
-                    ("a full patch does not give the donor's run", flipped, plain.flip(0)),
-                ):
-                    gap = float((got - want).abs().max()) / scale
-                    if gap > TOLERANCE:
-                        raise SiteError(f"at layer {layer}, {what} (by {gap:.1e} of the logits)")
+            plain, stream = self.logits(two, real), self.capture(two, real)
+            for what, donor in (
+                ("patching a run with itself changes it", stream),
+                ("a full patch does not give the donor's run", stream.flip(1)),
+            ):
+                rows = two.repeat(len(places), 1)
+                masks = None if real is None else real.repeat(len(places), 1)
+                edits = {layer: _install(donor[layer], 2 * layer) for layer in places}
+                patched = self.edited(rows, edits, masks).unflatten(0, (len(places), 2))
+                want = plain if donor is stream else plain.flip(0)
+                for layer in places:
+                    _compare(patched[layer], want, layer, what)
+                for layer in {self.layers // 2, self.layers}:
+                    _compare(self.resume(two, donor[layer], layer, mask=real), want, layer, what)
 
 
-def entering(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
-    """The residual stream in a block's arguments: the first, or ``hidden_states``."""
-    stream = args[0] if args else kwargs.get("hidden_states")
-    if not isinstance(stream, Tensor) or stream.ndim != 3:
-        raise SiteError("a block's input is no (batch, pos, d_model) tensor")
-    return stream
+def _install(donor: Float[Tensor, "two pos d_model"], row: int) -> Edit:
+    """Overwrite two rows of a batch, and leave the others alone."""
+
+    def edit(old: Tensor) -> Tensor:
+        return torch.cat([old[:row], donor.to(old), old[row + 2 :]])
+
+    return edit
+
+
+def _compare(got: Tensor, want: Tensor, layer: int, what: str) -> None:
+    gap = float((got - want).abs().max()) / (float(want.abs().max()) + 1e-6)
+    if not gap <= tolerance(want):  # not: NaN fails, too
+        raise SiteError(f"at layer {layer}, {what} (by {gap:.1e} of the logits)")
 
 
 @contextmanager
-def _skipped(block: nn.Module, *, tuples: bool) -> Iterator[None]:
-    """Let a block hand its input on, in the form that its callers expect."""
+def _skipped(block: nn.Module, form: int | None) -> Iterator[None]:
+    """Let a block hand its input on, in the form that its callers expect.
+
+    ``form`` is the length of the tuple that it returns, None where it returns the stream alone.
+    """
+    name = stream_name(block)
 
     def hand_on(*args: Any, **kwargs: Any) -> Any:
-        stream = entering(args, kwargs)
-        return (stream,) if tuples else stream
+        stream = entering(args, kwargs, name)
+        return stream if form is None else (stream, *[None] * (form - 1))
 
     own = block.__dict__.get("forward")  # set where something else has wrapped this block
     block.forward = hand_on
