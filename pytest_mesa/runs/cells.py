@@ -19,6 +19,10 @@ class Cell:
     ``version`` belongs to the code's meaning: raise it when the same parameters must give
     another result. The key hashes kind, version, parameters and the inputs' keys; ``impl``
     and ``label`` are not part of it, so that moving code recomputes nothing.
+
+    ``context`` is what this run knows and the result does not depend on, such as where the
+    weights lie that a parameter names by hash. The code gets it with its parameters, and the
+    code of every cell that this one is an input of gets it on the input's `Result`.
     """
 
     kind: str
@@ -27,6 +31,11 @@ class Cell:
     impl: str
     inputs: tuple[Cell, ...] = ()
     label: str = field(default="", compare=False)
+    context: Mapping[str, Json] = field(default_factory=dict, compare=False)
+
+    def __post_init__(self) -> None:
+        if hashed := self.params.keys() & self.context.keys():
+            raise ValueError(f"{', '.join(sorted(hashed))}: parameter and context alike")
 
     @cached_property
     def key(self) -> str:
@@ -50,16 +59,22 @@ class Cell:
 class Result:
     """A finished cell: its JSON payload, and the folder of its files.
 
-    The key says what it is, so results with one key are equal.
+    The key says what it is, so results with one key are equal. ``context`` is that of the cell
+    in this run; it is not stored.
     """
 
     key: str
     payload: Json = field(compare=False)
     folder: Path = field(compare=False)
+    context: Mapping[str, Json] = field(default_factory=dict, compare=False)
 
     def file(self, name: str) -> Path:
         """The path of one of the result's files."""
         return self.folder / name
+
+
+class CellError(Exception):
+    """A failure that its message explains in full, so that nobody is shown a traceback."""
 
 
 # A cell's code: parameters, the inputs' results in order, an empty folder for files → payload.

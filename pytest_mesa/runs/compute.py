@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import importlib
 import traceback
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, cast
 
-from pytest_mesa.runs.cells import Cell, CellFunction, Result
+from pytest_mesa.runs.cells import Cell, CellError, CellFunction, Result
 from pytest_mesa.runs.store import PayloadError, Store, StoreError
 
 FailureKind = Literal["raised", "not-json", "no-function", "worker-lost", "input-failed", "store"]
@@ -47,13 +47,16 @@ def compute(cell: Cell, store: Store) -> Outcome:
                 return found
             inputs = tuple(_input(item, store) for item in cell.inputs)
             function = load(cell.impl)
-            return claim.commit(function(cell.params, inputs, claim.folder))
+            parameters = {**cell.params, **cell.context}
+            return claim.commit(function(parameters, inputs, claim.folder))
     except StoreError as error:
         return Failure(cell, "store", str(error))
     except PayloadError as error:
         return Failure(cell, "not-json", str(error))
     except ImplError as error:
         return Failure(cell, "no-function", str(error), traceback.format_exc())
+    except CellError as error:
+        return Failure(cell, "raised", str(error))
     except (Exception, SystemExit) as error:
         message = f"{type(error).__name__}: {error}".rstrip(": ")
         return Failure(cell, "raised", message, traceback.format_exc())
@@ -86,4 +89,4 @@ def _input(cell: Cell, store: Store) -> Result:
         raise StoreError(
             f"the input {cell.label or cell.key} has gone from {store.root} during the run"
         )
-    return result
+    return replace(result, context=cell.context)

@@ -1,5 +1,14 @@
 """What can go wrong with a subject through the user's doing."""
 
+from pytest_mesa.runs.cells import CellError
 
-class SubjectError(ValueError):
-    """A subject that does not exist, cannot be loaded, or does not fit the experiment."""
+
+class SubjectError(CellError, ValueError):
+    """A subject that does not exist, cannot be loaded, or does not fit the experiment.
+
+    ``at`` leads from the top of the spec to the entry at fault, where that is known.
+    """
+
+    def __init__(self, message: str, at: tuple[str | int, ...] = ()) -> None:
+        super().__init__(message)
+        self.at = at

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from functools import lru_cache
 from importlib import import_module
+from typing import Any, TypeVar, overload
 
 from transformers import GPT2LMHeadModel
 from transformers.utils import logging as transformers_logging
@@ -14,10 +15,14 @@ from pytest_mesa.runs.cells import Json, Result, canonical
 from pytest_mesa.subjects.base import Subject
 from pytest_mesa.subjects.compiled import ITEMS, build
 from pytest_mesa.subjects.decoder import KnapsackDecoder, untrained
+from pytest_mesa.subjects.device import Precision
+from pytest_mesa.subjects.errors import SubjectError
 from pytest_mesa.subjects.recipes import from_params
 from pytest_mesa.subjects.schemes import scheme
 
 KEPT = 4  # subjects in memory: a cell needs one or two
+
+T = TypeVar("T")
 
 
 def trained(params: Mapping[str, Json], inputs: tuple[Result, ...]) -> Subject:
@@ -39,18 +44,52 @@ def compiled(params: Mapping[str, Json], _inputs: tuple[Result, ...]) -> Subject
     return Subject(f"compiled {params['name']}", net)
 
 
-def load(params: Mapping[str, Json], inputs: tuple[Result, ...]) -> Subject:
+@overload
+def load(
+    params: Mapping[str, Json], inputs: tuple[Result, ...], *, precision: Precision = "exact"
+) -> Any: ...
+
+
+@overload
+def load(
+    params: Mapping[str, Json],
+    inputs: tuple[Result, ...],
+    kind: type[T],
+    *,
+    precision: Precision = "exact",
+) -> T: ...
+
+
+def load(
+    params: Mapping[str, Json],
+    inputs: tuple[Result, ...],
+    kind: type[Any] = object,
+    *,
+    precision: Precision = "exact",
+) -> Any:
     """The subject that a handle describes; the last few stay loaded, as cells share them.
 
+    Args:
+        params: the handle's parameters.
+        inputs: the results of the handle's inputs.
+        kind: what the caller can work with: `Subject`, `LanguageModel` or any class.
+        precision: ``exact`` loads a language model in float32; ``fast`` in bfloat16 where the
+            hardware computes in it, for callers that only read plain runs.
+
     Raises:
-        SubjectError: no such scheme or net.
+        SubjectError: no such scheme or net, or a subject of another kind.
     """
-    return _loaded(canonical(dict(params)), inputs)
+    subject = _loaded(canonical({**params, "precision": precision}), inputs)
+    if not isinstance(subject, kind):
+        raise SubjectError(
+            f"{subject.label} is a {type(subject).__name__}, where the experiment works on a "
+            f"{kind.__name__}"
+        )
+    return subject
 
 
 @lru_cache(maxsize=KEPT)
-def _loaded(encoded: bytes, inputs: tuple[Result, ...]) -> Subject:
+def _loaded(encoded: bytes, inputs: tuple[Result, ...]) -> Any:
     params = json.loads(encoded)
     module, function = scheme(params["scheme"]).loader.split(":")
-    loaded: Subject = getattr(import_module(module), function)(params, inputs)
-    return loaded
+    return getattr(import_module(module), function)(params, inputs)

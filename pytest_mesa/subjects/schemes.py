@@ -7,42 +7,23 @@ the entry-point group ``pytest_mesa.subjects``.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from importlib.metadata import entry_points
-from typing import Any, Literal
+from typing import Any
 
+from pydantic import ValidationError
+
+from pytest_mesa.registry.errors import did_you_mean
 from pytest_mesa.registry.models import SubjectSpec
-from pytest_mesa.runs.cells import Cell
 from pytest_mesa.subjects.errors import SubjectError
+from pytest_mesa.subjects.handles import Handle, Scheme
 from pytest_mesa.subjects.recipes import recipe, training_cell
+from pytest_mesa.subjects.references import Reference, known_schemes, parse
+from pytest_mesa.subjects.released import BUNDLED, GGUF, HF, LC0
+
+__all__ = ["Handle", "Scheme", "handles", "reads_text", "scheme", "untrained_twin"]
 
 # Named here too, since whoever plans should not import what builds them.
 PROGRAMS = ("prefix-dp", "suffix-recursion", "greedy-ratio", "brute-force", "truncated-dp")
-
-
-@dataclass(frozen=True, slots=True)
-class Handle:
-    """One subject: its label, its part of a cell's parameters, and the cells it needs."""
-
-    label: str
-    params: dict[str, Any]
-    inputs: tuple[Cell, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Scheme:
-    """A source of subjects.
-
-    ``loader`` names the function (``module:function``) that maps a handle's parameters and
-    its inputs' results to a subject; it is imported only where a cell runs. ``reads`` says what
-    its subjects are asked in: a task's own tokens, or text.
-    """
-
-    name: str
-    handles: Callable[[SubjectSpec], tuple[Handle, ...]]
-    loader: str
-    reads: Literal["tokens", "text"] = "tokens"
 
 
 def _options(spec: SubjectSpec, known: dict[str, type]) -> dict[str, Any]:
@@ -110,21 +91,27 @@ COMPILED = Scheme("compiled", _compiled_handles, "pytest_mesa.subjects.load:comp
 SCRIPTED = Scheme("scripted", _scripted_handles, "pytest_mesa.subjects.scripted:load", "text")
 
 
+BUILT_IN = {made.name: made for made in (RECIPE, COMPILED, SCRIPTED, HF, GGUF, LC0, BUNDLED)}
+
+
 def scheme(name: str) -> Scheme:
     """Find a scheme, built in or from another package.
 
     Raises:
         SubjectError: there is none of that name.
     """
-    built_in = {"recipe": RECIPE, "compiled": COMPILED, "scripted": SCRIPTED}
-    if name in built_in:
-        return built_in[name]
+    if name in BUILT_IN:
+        return BUILT_IN[name]
     for point in entry_points(group="pytest_mesa.subjects"):
         if point.name == name:
             found = point.load()
             if isinstance(found, Scheme):
                 return found
-    raise SubjectError(f"no subject scheme {name!r}; there are {', '.join(built_in)}")
+            raise SubjectError(f"the subject scheme {name!r} ({point.value}) is no Scheme")
+    there_are = f"there are {', '.join(known_schemes())}"
+    raise SubjectError(
+        f"no subject scheme {name!r}; {did_you_mean(name, known_schemes()) or there_are}"
+    )
 
 
 def reads_text(handle: Handle) -> bool:
@@ -132,27 +119,20 @@ def reads_text(handle: Handle) -> bool:
     return scheme(str(handle.params["scheme"])).reads == "text"
 
 
-def parse_reference(reference: str) -> SubjectSpec:
-    """Read ``recipe:NAME`` or ``compiled:NAME``, as ``--mesa-model`` takes them.
-
-    Raises:
-        SubjectError: a scheme that this version can't load.
-    """
-    head, _, rest = reference.partition(":")
-    if head in ("recipe", "compiled") and rest:
-        return SubjectSpec.model_validate({head: rest})
-    raise SubjectError(
-        f"cannot load model {reference!r}: this version takes recipe:NAME and compiled:NAME"
-    )
-
-
-def _referred(reference: str) -> tuple[Handle, ...]:
-    """The subjects of a reference; another package's scheme gets it whole, as ``ref``."""
-    head, colon, _ = reference.partition(":")
-    others = {point.name for point in entry_points(group="pytest_mesa.subjects")} | {"scripted"}
-    if colon and head in others - {"recipe", "compiled"}:
-        return scheme(head).handles(SubjectSpec(ref=reference))
-    return handles(parse_reference(reference))
+def _referred(spec: SubjectSpec, reference: Reference) -> tuple[Handle, ...]:
+    """The subjects of a reference; a scheme that is no field of specs gets it whole."""
+    settings = {"seeds": spec.seeds, "options": spec.options}
+    if reference.scheme not in ("recipe", "compiled"):
+        found = scheme(reference.scheme)
+        return found.handles(SubjectSpec.model_validate({"ref": reference.text, **settings}))
+    try:
+        named = SubjectSpec.model_validate({reference.scheme: reference.rest, **settings})
+    except ValidationError as error:
+        raise SubjectError(
+            f"cannot load model {reference.text!r}: {reference.rest!r} is no name of a "
+            f"{reference.scheme}"
+        ) from error
+    return handles(named)
 
 
 def handles(spec: SubjectSpec, released: str | None = None) -> tuple[Handle, ...]:
@@ -162,8 +142,14 @@ def handles(spec: SubjectSpec, released: str | None = None) -> tuple[Handle, ...
         SubjectError: a recipe, compiled net, option or reference that does not exist.
     """
     if spec.released:
-        return _referred(released) if released else ()
+        return _referred(spec, parse(released)) if released else ()
     if spec.ref:
-        return _referred(spec.ref)
+        reference = parse(spec.ref)
+        if reference.remote_code:
+            raise SubjectError(
+                f"{spec.ref}: no spec can have a model's own code run; that takes "
+                "--mesa-trust-remote-code on the command line"
+            )
+        return _referred(spec, reference)
     name = "recipe" if spec.recipe else "compiled"
     return scheme(name).handles(spec)

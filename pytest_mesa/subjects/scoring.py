@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from jaxtyping import Float, Int
     from transformers import PreTrainedModel
 
+SHARED = 16  # tokens that all contexts begin with, from which on they get a run of their own
 POSITIONS = 8192  # tokens in one run
 LOGITS_BYTES = 256 * 2**20  # logits of one run, in float32
 
@@ -29,6 +31,20 @@ class Question:
 
     context: tuple[int, ...]
     options: tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """What all contexts begin with (solved examples, say), run once."""
+
+    length: int
+    cache: Any
+
+    def rows(self, count: int) -> Any:
+        """A cache of so many rows to go on from."""
+        cache = copy.deepcopy(self.cache)
+        cache.reorder_cache(torch.zeros(count, dtype=torch.long))
+        return cache
 
 
 def split_options(
@@ -59,8 +75,9 @@ def option_scores(
 ) -> Float[Tensor, "question option"]:
     """Summed log-probability (nats) of each option's tokens after its context.
 
-    Contexts run once. The first token of every option is read from that run; options of more
-    tokens go on from its cache, in batches of contexts of one length.
+    Contexts run once, and what all of them begin with once for all. The first token of every
+    option is read from that run; options of more tokens go on from its cache, in batches of
+    contexts of one length.
     """
     scores = torch.zeros(len(questions), len(questions[0].options))
     order = sorted(range(len(questions)), key=lambda i: len(questions[i].context))
@@ -69,7 +86,9 @@ def option_scores(
     with torch.inference_mode():
         for batch in _batches(model, shorter, [len(questions[i].context) for i in shorter]):
             scores[batch] = _first_tokens(model, [questions[i] for i in batch], padding)
-        run = _continued if keeps_cache(model) else _recomputed
+        run: Callable[..., Tensor] = _recomputed
+        if keeps_cache(model):
+            run = partial(_continued, opening=_opening(model, [questions[i] for i in longer]))
         for _, group in groupby(longer, key=lambda i: len(questions[i].context)):
             same = list(group)
             for batch in _batches(model, same, [_size(questions[i]) for i in same]):
@@ -112,15 +131,35 @@ def _first_tokens(
     return log_probabilities(last[:, None].expand(-1, wanted.shape[1], -1), wanted).cpu()
 
 
+def _opening(model: PreTrainedModel, questions: Sequence[Question]) -> Opening | None:
+    """A run of what all contexts begin with, where there is enough of it."""
+    if len(questions) < 2:
+        return None
+    first = questions[0].context
+    length = min(min(_common(first, q.context), len(q.context) - 1) for q in questions)
+    if length < SHARED:
+        return None
+    ids = torch.tensor([first[:length]], device=model.device)
+    out = model(
+        input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=True, **_keep(model, 1)
+    )
+    return Opening(length, out.past_key_values)
+
+
 def _continued(
-    model: PreTrainedModel, questions: Sequence[Question], padding: int
+    model: PreTrainedModel,
+    questions: Sequence[Question],
+    padding: int,
+    opening: Opening | None = None,
 ) -> Float[Tensor, "question option"]:
     """Contexts of one length, and their options from the contexts' cache on."""
     contexts = torch.tensor([question.context for question in questions], device=model.device)
+    begun = {"past_key_values": opening.rows(len(questions))} if opening else {}
     out = model(
-        input_ids=contexts,
+        input_ids=contexts[:, opening.length if opening else 0 :],
         attention_mask=torch.ones_like(contexts),
         use_cache=True,
+        **begun,
         **_keep(model, 1),
     )
     first = torch.tensor([[o[0] for o in q.options] for q in questions], device=model.device)

@@ -13,7 +13,7 @@ from pytest_mesa.subjects import compiled
 from pytest_mesa.subjects.errors import SubjectError
 from pytest_mesa.subjects.load import load
 from pytest_mesa.subjects.recipes import recipe, training_cell
-from pytest_mesa.subjects.schemes import PROGRAMS, handles, parse_reference, scheme, untrained_twin
+from pytest_mesa.subjects.schemes import PROGRAMS, handles, scheme, untrained_twin
 
 
 def spec(**fields: Any) -> SubjectSpec:
@@ -65,8 +65,12 @@ def test_a_released_slot_takes_the_reference_or_nothing() -> None:
         ({"compiled": "bellman"}, "no compiled net is called 'bellman'; there are prefix-dp"),
         ({"compiled": "prefix-dp", "options": {"items": "x"}}, "'items' must be int"),
         ({"compiled": "prefix-dp", "options": {"item": 6}}, "'item'; there are items"),
-        ({"ref": "gpt2"}, "cannot load model 'gpt2': this version takes recipe:NAME"),
-        ({"ref": "recipe:"}, "cannot load model 'recipe:'"),
+        ({"ref": "gpt2"}, "cannot load model 'gpt2': .* is written hf:NAME"),
+        ({"ref": "recipe:"}, "cannot load model 'recipe:': nothing follows 'recipe:'"),
+        ({"ref": "recipe:a b"}, "'a b' is no name of a recipe"),
+        ({"ref": "bundled:smollm2-135m", "seeds": 2}, "takes neither seeds nor options"),
+        ({"ref": "bundled:smollm2-135m", "options": {"x": 1}}, "takes neither seeds nor options"),
+        ({"ref": "x/y?trust-remote-code"}, "no spec can have a model's own code run"),
     ],
 )
 def test_what_does_not_exist_is_refused_before_anything_runs(
@@ -81,10 +85,10 @@ def test_the_names_known_to_plans_are_those_that_can_be_built() -> None:
 
 
 def test_unknown_schemes_and_references() -> None:
-    with pytest.raises(SubjectError, match="no subject scheme 'magic'; there are recipe, compiled"):
+    with pytest.raises(SubjectError, match="no subject scheme 'magic'; there are hf, gguf, lc0"):
         scheme("magic")
-    with pytest.raises(SubjectError, match="cannot load model 'magic:x'"):
-        parse_reference("magic:x")
+    with pytest.raises(SubjectError, match="no subject scheme 'bundle'; did you mean 'bundled'"):
+        handles(spec(released=True), "bundle:x")
 
 
 def test_planning_imports_no_torch() -> None:
