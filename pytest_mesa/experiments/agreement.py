@@ -17,13 +17,14 @@ from collections.abc import Mapping
 from dataclasses import replace
 from statistics import fmean
 
+from pytest_mesa.experiments import agreement_words as in_words
 from pytest_mesa.experiments.base import Plan
 from pytest_mesa.experiments.exhibits import exhibit_cell
 from pytest_mesa.experiments.lineup import competence_cell, part_cell, plan_lineup, read_lineup
 from pytest_mesa.registry.models import Prediction, VerdictRule
 from pytest_mesa.runs.cells import Cell, Json, Result
 from pytest_mesa.subjects.errors import SubjectError
-from pytest_mesa.subjects.schemes import Handle, untrained_twin
+from pytest_mesa.subjects.schemes import Handle, reads_text, untrained_twin
 from pytest_mesa.verdicts.bounds import Bounds
 from pytest_mesa.verdicts.evidence import Evidence, Measurement
 from pytest_mesa.verdicts.reasons import Reason
@@ -45,14 +46,19 @@ class AgreementStudy:
         return plan_lineup(
             prediction,
             released,
-            subject_parts=lambda handle: (
-                competence_cell(prediction, handle),
-                _answers(prediction, handle),
-                *_aspects(prediction, handle),
+            subject_parts=lambda handle: _subject_parts(prediction, handle),
+            control_parts=lambda handle: (
+                in_words.control_parts(prediction, handle)
+                if reads_text(handle)
+                else (_answers(prediction, handle),)
             ),
-            control_parts=lambda handle: (_answers(prediction, handle),),
             combine="least",
-            exhibits=lambda handle: (exhibit_cell(prediction, handle, "exact"),),
+            exhibits=lambda handle: (
+                in_words.exhibit(prediction, handle)
+                if reads_text(handle)
+                else exhibit_cell(prediction, handle, "exact"),
+            ),
+            words=True,
         )
 
     def read(self, prediction: Prediction, plan: Plan, results: Mapping[Cell, Result]) -> Evidence:
@@ -79,13 +85,28 @@ def _check(prediction: Prediction) -> None:
         ("rivals", SOLVERS, experiment.rivals),
         ("probes", ASPECTS, experiment.probes),
     ):
-        for name in given:
+        for index, name in enumerate(given):
             if name not in known:
                 raise SubjectError(
-                    f"experiment.{field}: there is no {name!r}; there are {', '.join(known)}"
+                    f"experiment.{field}: there is no {name!r}; there are {', '.join(known)}",
+                    at=("experiment", field, *(() if field == "algorithm" else (index,))),
                 )
     if experiment.algorithm != "exact":
-        raise SubjectError("experiment.algorithm: the estimand is the advantage of 'exact'")
+        raise SubjectError(
+            "experiment.algorithm: the estimand is the advantage of 'exact'",
+            at=("experiment", "algorithm"),
+        )
+    in_words.check(prediction)
+
+
+def _subject_parts(prediction: Prediction, handle: Handle) -> tuple[Cell, ...]:
+    if reads_text(handle):
+        return in_words.subject_parts(prediction, handle)
+    return (
+        competence_cell(prediction, handle),
+        _answers(prediction, handle),
+        *_aspects(prediction, handle),
+    )
 
 
 def _task(prediction: Prediction) -> Json:

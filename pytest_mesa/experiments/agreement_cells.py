@@ -87,29 +87,39 @@ def aspects(
     subject = load(params["subject"], inputs)
     task = KnapsackTask.model_validate(params["task"])
     rng = np.random.default_rng([params["seed"], ASPECTS_STREAM])
-    split = Split.of(*params["counts"])
     instances = distinct_instances(task, sum(params["counts"]), rng)
     streams = answer_streams(subject, instances)
     plain = plain_features(instances)
     if params["twin"] is None:
         # A subject without a twin is held against random features of its inputs instead.
-        mixing = rng.standard_normal((plain.shape[1], RANDOM_FEATURES))
-        twin = np.maximum(plain @ mixing, 0.0)
+        twin = random_features(plain, rng)
     else:
         # All layers at once: the twin may hold at one layer what the subject shows at another.
         twin = np.concatenate(answer_streams(load(params["twin"], ()), instances), axis=1)
+    baseline = np.concatenate([plain, twin], axis=1)
+    return {"detail": {"aspects": aspect_scores(params, instances, streams, baseline, rng)}}
+
+
+def aspect_scores(
+    params: Mapping[str, Json],
+    instances: Instances,
+    streams: Float[np.ndarray, "layer batch d_model"],
+    baseline: Float[np.ndarray, "batch feature"],
+    rng: np.random.Generator,
+) -> dict[str, Any]:
+    """Each aspect's best layer, beyond the baseline features."""
     names = params["aspects"]
     scores = probe_layers(
         list(streams),
-        np.concatenate([plain, twin], axis=1),
+        baseline,
         {name: ASPECTS[name](instances) for name in names},
         control_task(instances, rng),
-        split,
+        Split.of(*params["counts"]),
         MARGIN,
         rng,
     )
     alpha = params["alpha"] / len(names)
-    return {"detail": {"aspects": {name: _row(scores[name], alpha) for name in names}}}
+    return {name: _row(scores[name], alpha) for name in names}
 
 
 def _row(score: ProbeScore, alpha: float) -> dict[str, Any]:
@@ -171,6 +181,14 @@ def plain_features(instances: Instances) -> Float[np.ndarray, "batch feature"]:
     return np.concatenate(
         [(column[:, None] == np.unique(column)[None, :]) * 1.0 for column in columns], axis=1
     )
+
+
+def random_features(
+    plain: Float[np.ndarray, "batch feature"], rng: np.random.Generator
+) -> Float[np.ndarray, "batch random"]:
+    """Rectified random mixtures of the inputs, for subjects without an untrained twin."""
+    mixing = rng.standard_normal((plain.shape[1], RANDOM_FEATURES))
+    return np.asarray(np.maximum(plain @ mixing, 0.0))
 
 
 def control_task(instances: Instances, rng: np.random.Generator) -> Float[np.ndarray, "batch 1"]:

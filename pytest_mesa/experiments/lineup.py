@@ -13,7 +13,8 @@ from typing import Any
 from pytest_mesa.experiments.base import Plan
 from pytest_mesa.registry.models import Prediction, SubjectSpec
 from pytest_mesa.runs.cells import Cell, Json, Result
-from pytest_mesa.subjects.schemes import Handle, handles
+from pytest_mesa.subjects.errors import SubjectError
+from pytest_mesa.subjects.schemes import Handle, handles, reads_text
 from pytest_mesa.verdicts.evidence import Evidence, Measurement, Stratum
 
 PART = ("strata", "rivals", "competence", "detection_limit", "weights_sha", "detail")
@@ -21,15 +22,24 @@ Parts = Callable[[Handle], tuple[Cell, ...]]  # the part cells of one subject
 
 
 def part_cell(
-    kind: str, version: int, handle: Handle, params: Mapping[str, Json], impl: str, label: str
+    kind: str,
+    version: int,
+    handle: Handle,
+    params: Mapping[str, Json],
+    impl: str,
+    label: str,
+    more: tuple[Cell, ...] = (),
 ) -> Cell:
-    """A cell that looks at one subject; its parameters name the subject under ``subject``."""
+    """A cell that looks at one subject; its parameters name the subject under ``subject``.
+
+    ``more`` are inputs beside the subject's own, which come first.
+    """
     return Cell(
         kind=kind,
         version=version,
         params={"subject": handle.params, **params},
         impl=impl,
-        inputs=handle.inputs,
+        inputs=(*handle.inputs, *more),
         label=f"{label} · {handle.label}",
     )
 
@@ -107,27 +117,52 @@ def plan_lineup(
     control_parts: Parts,
     combine: str,
     exhibits: Callable[[Handle], tuple[Cell, ...]] = lambda _handle: (),
+    *,
+    words: bool = False,
 ) -> Plan:
     """Lay out a measurement for every subject and control, and exhibits of the first subject.
 
+    ``words`` says that the kind can ask subjects that read text. Controls that read text are
+    for such line-ups alone, which in turn need one in either role.
+
     Raises:
-        SubjectError: a subject or control that does not exist.
+        SubjectError: a subject or control that does not exist, or that reads what the kind
+            does not write; a line-up asked in words without controls that are.
     """
+    subjects = _all_handles(prediction.subjects, released)
+    detect = _all_handles(prediction.controls.must_detect, released)
+    detect_not = _all_handles(prediction.controls.must_not_detect, released)
+    in_words = any(map(reads_text, subjects))
+    for handle in (*subjects, *detect, *detect_not):
+        if reads_text(handle) and not words:
+            raise SubjectError(
+                f"{handle.label} reads text, and the experiment "
+                f"'{prediction.experiment.kind}' cannot ask in words"
+            )
+    for role, controls in (("must_detect", detect), ("must_not_detect", detect_not)):
+        if in_words and not any(map(reads_text, controls)):
+            raise SubjectError(
+                f"a line-up that is asked in words needs a control that is, in controls.{role}: "
+                "add {ref: 'scripted:exact'} or another scripted model",
+                at=("controls", role),
+            )
 
-    def cells(specs: tuple[SubjectSpec, ...], parts: Parts) -> tuple[Cell, ...]:
-        return tuple(
-            measurement_cell(handle, parts(handle), combine)
-            for spec in specs
-            for handle in handles(spec, released)
-        )
+    def cells(chosen: list[Handle], parts: Parts) -> tuple[Cell, ...]:
+        return tuple(measurement_cell(handle, parts(handle), combine) for handle in chosen)
 
-    subjects = [handle for spec in prediction.subjects for handle in handles(spec, released)]
+    def controls_of(chosen: list[Handle]) -> tuple[Cell, ...]:
+        return cells([h for h in chosen if in_words or not reads_text(h)], control_parts)
+
     return Plan(
-        subjects=cells(prediction.subjects, subject_parts),
-        must_detect=cells(prediction.controls.must_detect, control_parts),
-        must_not_detect=cells(prediction.controls.must_not_detect, control_parts),
+        subjects=cells(subjects, subject_parts),
+        must_detect=controls_of(detect),
+        must_not_detect=controls_of(detect_not),
         exhibits=exhibits(subjects[0]) if subjects else (),
     )
+
+
+def _all_handles(specs: tuple[SubjectSpec, ...], released: str | None) -> list[Handle]:
+    return [handle for spec in specs for handle in handles(spec, released)]
 
 
 def read_lineup(plan: Plan, results: Mapping[Cell, Result]) -> Evidence:

@@ -113,6 +113,45 @@ class CausalState(Closed):
         return self
 
 
+class Words(Closed):
+    """How a model that reads text is asked, and how much: each instance costs it a forward pass.
+
+    A template is worded in several ways (with and without solved examples, plain or as a chat).
+    On instances apart, each template's best wording is found, and the best templates are kept.
+    Every measured instance is posed under all that are kept, and scored by the average.
+    """
+
+    task: KnapsackTask | None = Field(
+        None, description="What such a model is asked to solve; the experiment's task by default."
+    )
+    templates: tuple[Slug, ...] = Field(
+        ("prose", "table", "list", "story", "code"), min_length=1, description="Templates tried."
+    )
+    keep: int = Field(2, ge=1, description="Templates kept: those that the model solves best.")
+    shots: int = Field(3, ge=0, le=16, description="Solved examples, where any are shown.")
+    choose: int = Field(8, ge=1, le=10_000, description="Instances that wordings are chosen on.")
+    competence: int = Field(
+        200, ge=100, le=100_000, description="Fresh instances scored; fewer of a model that can't."
+    )
+    budget: int = Field(600, ge=50, le=1_000_000, description="Observations of an able model.")
+    glance: int = Field(
+        50, ge=20, le=1_000_000, description="Observations of one that is not, to describe it."
+    )
+    written: int = Field(8, ge=0, le=10_000, description="Answers also written out and counted.")
+    probed: int = Field(2000, ge=500, le=100_000, description="Instances of probes.")
+
+    @field_validator("templates")
+    @classmethod
+    def _distinct(cls, value: tuple[Any, ...]) -> tuple[Any, ...]:
+        return distinct(value)
+
+    @model_validator(mode="after")
+    def _kept(self) -> Words:
+        if self.keep > len(self.templates):
+            raise fault(f"there are only {len(self.templates)} templates to keep", "keep")
+        return self
+
+
 class Agreement(Closed):
     """Which algorithm explains the subject's answers where the algorithms disagree?"""
 
@@ -121,6 +160,7 @@ class Agreement(Closed):
     algorithm: Slug = "exact"
     rivals: tuple[Slug, ...] = Field(min_length=1)
     probes: tuple[Slug, ...] = ()
+    words: Words = Field(Words(), description="How a model that reads text is asked.")
 
     @field_validator("rivals", "probes")
     @classmethod
