@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from pytest_mesa.instruments.stream import Stream
+
 
 @dataclass(frozen=True, slots=True)
 class Heads:
@@ -74,3 +76,7 @@ class Anatomy:
     causal: bool
     d_model: int
     reason: str = ""
+
+    def stream(self) -> Stream:
+        """The residual stream between the blocks that were found."""
+        return Stream(self.module, [block.module for block in self.blocks])

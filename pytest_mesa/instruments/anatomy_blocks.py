@@ -19,13 +19,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """The blocks by name, in order, and the outer parts; None where not found."""
+    """The blocks by name, in order, and the outer parts; None where not found.
+
+    ``vocabulary``: how many ids the net can take.
+    """
 
     names: tuple[str, ...]
     blocks: tuple[nn.Module, ...]
     embedding: nn.Module | None
     final_norm: nn.Module | None
     unembedding: nn.Module | None
+    vocabulary: int
 
 
 @dataclass(slots=True)
@@ -69,12 +73,15 @@ def find_shape(
         chosen = max(fits, key=lambda name: (len(lists[name]), -name.count(".")))
     blocks = lists[chosen]
     outer = [u for u in used.values() if not any(True for _ in u.module.children())]
+    embedding = _embedding(outer, ids)
+    table = getattr(embedding, "weight", None)
     return Shape(
         tuple(names[id(block)] for block in blocks),
         tuple(blocks),
-        _embedding(outer, ids),
+        embedding,
         _final_norm(outer, used[id(blocks[-1])]),
         _unembedding(outer, logits),
+        len(table) if isinstance(table, Tensor) else logits.shape[-1],
     )
 
 

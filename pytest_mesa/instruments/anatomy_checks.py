@@ -12,16 +12,16 @@ from pytest_mesa.instruments.anatomy_trace import Call, Trace, trace
 from pytest_mesa.instruments.stream import SiteError, Stream, tolerance
 
 if TYPE_CHECKING:
-    from jaxtyping import Int
+    from jaxtyping import Float, Int
 
 
 def is_causal(stream: Stream, ids: Int[Tensor, "batch pos"], vocabulary: int) -> bool:
     """Whether changing the last token leaves every earlier stream as it was."""
     other = ids.clone()
     other[:, -1] = (ids[:, -1] + 1) % vocabulary
-    before, after = stream.capture(ids)[:, :, :-1], stream.capture(other)[:, :, :-1]
-    gap = float((before - after).abs().max()) / (float(before.abs().max()) + 1e-6)
-    return gap <= tolerance(before)
+    before, after = stream.capture(torch.cat([ids, other]))[:, :, :-1].chunk(2, dim=1)
+    gap = (before - after).abs().amax(-1) / (before.abs().amax(-1) + 1e-6)
+    return float(gap.max()) <= tolerance(before)
 
 
 def sums(layer: int, call: Call, run: Trace, parts: Parts) -> str | None:
@@ -31,7 +31,12 @@ def sums(layer: int, call: Call, run: Trace, parts: Parts) -> str | None:
     equals a summand is then found out.
     """
     if not parts.writes:
-        return f"at layer {layer}, no modules' outputs sum to the block's change of the stream"
+        why = ": a norm follows the sum" if parts.attention_write or parts.mlp_write else ""
+        return f"at layer {layer}, no modules' outputs sum to the block's change of the stream{why}"
+    owned = (parts.attention_write, parts.mixer_write, parts.mlp_write)
+    for name in parts.writes:
+        if name not in owned:
+            return f"at layer {layer}, {name} writes too, and is no attention, mixer or MLP"
     gap = miss(run, parts.writes)
     if not gap <= 1:
         return _unequal(layer, parts.writes, run, gap)
@@ -85,7 +90,10 @@ def check_heads(layer: int, call: Call, run: Trace, parts: Parts) -> None:
             f"at layer {layer}, {heads.count} heads in {heads.groups} groups do not divide "
             f"the {size} numbers that {heads.projection} reads"
         )
-    what = parts.attention_write or attention
+    what = parts.attention_write
+    if what is None:
+        _check_silent(layer, call, attention, seen.module)
+        return
     silent = trace(call, inputs={seen.module: torch.zeros_like}).seen[what].output
     before = run.seen[what].output
     if silent is None or before is None:
@@ -100,7 +108,27 @@ def check_heads(layer: int, call: Call, run: Trace, parts: Parts) -> None:
         )
 
 
-def vocabulary_of(embedding: nn.Module | None, logits: Tensor) -> int:
-    """How many token ids there are."""
-    weight = getattr(embedding, "weight", None)
-    return min(logits.shape[-1], len(weight) if isinstance(weight, Tensor) else logits.shape[-1])
+def _check_silent(layer: int, call: Call, attention: str, projection: nn.Module) -> None:
+    """Where the attention's write is unknown: without heads it reads no other position."""
+    altered = shift_first(call.before)
+    zeroed = {projection: torch.zeros_like}
+    one = trace(call, inputs=zeroed).seen[attention].output
+    other = trace(call, altered, inputs=zeroed).seen[attention].output
+    if one is None or other is None:
+        raise SiteError(f"at layer {layer}, {attention} gives no (batch, pos, d_model) tensor")
+    gap = float((one - other)[:, 1:].abs().max() / (one.abs().max() + 1e-30))
+    if not gap <= tolerance(one):
+        raise SiteError(
+            f"at layer {layer}, with all heads zeroed {attention} still reads other positions "
+            f"({gap:.1e} of its output)"
+        )
+
+
+def shift_first(stream: Float[Tensor, "batch pos d_model"]) -> Float[Tensor, "batch pos d_model"]:
+    """The stream with another vector at position 0, as long as the old one.
+
+    Not its negative: a product of two gates has the same sign then.
+    """
+    shifted = stream.clone()
+    shifted[:, 0] = shifted[:, 0].roll(1, -1)
+    return shifted

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 LARGEST_SUM = 3  # attention, a state-space mixer beside it, MLP
 EXCESS = 4.0  # rounding steps of the summands by which a sum may miss
+EXACT = 0.2  # of what a sum may miss: as close as float32 gets, so no larger sum is tried
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +95,41 @@ def find_writes(run: Trace) -> tuple[str, ...]:
     names = candidates(run)
     best: tuple[float, tuple[str, ...]] = (1.0, ())
     for count in range(1, LARGEST_SUM + 1):
+        if best[0] < EXACT:
+            break
         for chosen in combinations(names, count):
             gap = miss(run, chosen)
             if gap < (best[0] / 4 if best[1] else best[0]):
                 best = (gap, chosen)
     return best[1]
+
+
+def find_normed_writes(run: Trace) -> tuple[str, ...]:
+    """The outputs that are added to the stream before norms, in post-norm blocks.
+
+    Each norm reads the stream so far plus one output, and what it gives is the stream from
+    there on; the last one gives the block's output. Empty where a block is not built so.
+    """
+    names = candidates(run)
+    stream, writes = run.before, []
+    for seen in sorted(run.seen.values(), key=lambda seen: seen.end):
+        if (
+            seen.calls > 1
+            or seen.input is None
+            or seen.output is None
+            or seen.input.shape != stream.shape
+        ):
+            continue
+        added = seen.input - stream
+        for name in names:
+            write = run.seen[name]
+            if write.end < seen.start and write.output is not None:
+                near = EXCESS * torch.finfo(stream.dtype).eps * (seen.input.abs() + stream.abs())
+                if bool(((added - write.output).abs() <= near + 1e-5 * added.abs().max()).all()):
+                    writes.append(name)
+                    stream = seen.output
+                    break
+    return tuple(writes) if torch.equal(stream, run.after) else ()
 
 
 def find_attention(run: Trace) -> str | None:
@@ -203,12 +234,23 @@ def find_mixer(run: Trace, altered: Trace, attention: str | None) -> str | None:
 def find_parts(run: Trace, altered: Trace) -> Parts:
     """Everything about one block that a run of it shows."""
     attention = find_attention(run)
-    return assign(run, attention, find_mixer(run, altered, attention), find_writes(run))
+    mixer = find_mixer(run, altered, attention)
+    writes = find_writes(run)
+    return assign(run, attention, mixer, writes, () if writes else find_normed_writes(run))
 
 
-def assign(run: Trace, attention: str | None, mixer: str | None, writes: tuple[str, ...]) -> Parts:
-    """Say whose each write is. What belongs to no attention or mixer is the MLP's."""
-    left = list(writes)
+def assign(
+    run: Trace,
+    attention: str | None,
+    mixer: str | None,
+    writes: tuple[str, ...],
+    normed: tuple[str, ...] = (),
+) -> Parts:
+    """Say whose each write is. What belongs to no attention or mixer is the MLP's.
+
+    ``normed`` are the writes of a block whose writes do not sum, as norms come after them.
+    """
+    left = list(writes or normed)
     owned: dict[str, str | None] = {"attention": None, "mixer": None}
     for role, owner in (("attention", attention), ("mixer", mixer)):
         if owner is not None:

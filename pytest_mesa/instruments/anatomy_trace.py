@@ -12,7 +12,13 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from pytest_mesa.instruments.runner import Runner
-from pytest_mesa.instruments.stream import entering, stream_name, stream_of, with_entering
+from pytest_mesa.instruments.stream import (
+    entering,
+    stream_name,
+    stream_of,
+    with_entering,
+    with_stream,
+)
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
@@ -96,11 +102,6 @@ def first_tensor(value: Any) -> Tensor | None:
     return first if isinstance(first, Tensor) else None
 
 
-def replaced(output: Any, value: Tensor) -> Any:
-    """A module's output with another first tensor in it."""
-    return (value, *output[1:]) if isinstance(output, tuple) else value
-
-
 Swap = Callable[[Tensor], Tensor]
 
 
@@ -134,7 +135,7 @@ def _swap_input(swap: Swap) -> Callable[[nn.Module, tuple[Any, ...]], tuple[Any,
 def _swap_output(swap: Swap) -> Callable[[nn.Module, tuple[Any, ...], Any], Any]:
     def hook(_module: nn.Module, _args: tuple[Any, ...], output: Any) -> Any:
         first = first_tensor(output)
-        return output if first is None else replaced(output, swap(first))
+        return output if first is None else with_stream(output, swap(first))
 
     return hook
 

@@ -64,8 +64,6 @@ def dissect(
         reasons.append(reason)
     _all_used(given, blocks)
     outer = _outer(module, shape, given)
-    with torch.no_grad():
-        vocabulary = anatomy_checks.vocabulary_of(outer["embedding"], run(ids[:1]))
     wrong = [reason for reason in reasons if reason]
     return Anatomy(
         module=module,
@@ -74,7 +72,7 @@ def dissect(
         final_norm=outer["final_norm"],
         unembedding=outer["unembedding"],
         additive=not wrong,
-        causal=anatomy_checks.is_causal(stream, ids, vocabulary),
+        causal=anatomy_checks.is_causal(stream, ids, shape.vocabulary),
         d_model=calls[0].before.shape[-1],
         reason=wrong[0] if wrong else "",
     )
@@ -99,14 +97,14 @@ def _block(layer: int, name: str, call: Call, given: Mapping[str, Any]) -> tuple
     gap = float((run.after - call.after).abs().max())
     if not gap <= 1e-3 * float(call.after.abs().max()):
         raise SiteError(f"at layer {layer}, the block run again gives something else ({gap:.1e})")
-    shifted = call.before.clone()
-    shifted[:, 0] = -shifted[:, 0]
-    altered = trace(call, shifted)
-    parts = _override(layer, call, run, altered, anatomy_parts.find_parts(run, altered), given)
+    altered = trace(call, anatomy_checks.shift_first(call.before))
+    found = anatomy_parts.find_parts(run, altered)
+    parts = _override(layer, call, run, altered, found, given)
     anatomy_checks.check_heads(layer, call, run, parts)
     reason = anatomy_checks.sums(layer, call, run, parts)
-    if reason and any(key in given for key in ("attention_write", "mlp_write", "mlp")):
-        raise SiteError(f"{reason}, though they are named as its writes")
+    moved = (parts.attention_write, parts.mlp_write) != (found.attention_write, found.mlp_write)
+    if reason and moved:
+        raise SiteError(f"{reason}; the parts named do not fit this net")
     return _as_block(name, call.block, run, parts), reason
 
 

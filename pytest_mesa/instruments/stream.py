@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from jaxtyping import Float, Int
 
 Edit = Callable[[Tensor], Tensor]  # (batch, pos, d_model) → the same shape
-TOLERANCE = 1e-4  # of the largest logit: far above float32 noise, far below any effect
+TOLERANCE = 1e-4  # of the largest value: far above float32 noise, far below any effect
 
 
 class SiteError(ValueError):
@@ -60,8 +60,8 @@ def tolerance(values: Tensor) -> float:
 
 
 def stream_of(output: Any) -> Tensor:
-    """The residual stream in a block's output: the tensor, or the first of a tuple."""
-    first = output[0] if isinstance(output, tuple) else output
+    """The residual stream in a block's output: the tensor, or the first of a tuple or list."""
+    first = output[0] if isinstance(output, tuple | list) and output else output
     if not isinstance(first, Tensor) or first.ndim != 3:
         raise SiteError("a block's output is no (batch, pos, d_model) tensor")
     return first
@@ -69,7 +69,7 @@ def stream_of(output: Any) -> Tensor:
 
 def with_stream(output: Any, stream: Tensor) -> Any:
     """A block's output with another residual stream in it."""
-    return (stream, *output[1:]) if isinstance(output, tuple) else stream
+    return type(output)([stream, *output[1:]]) if isinstance(output, tuple | list) else stream
 
 
 def entering(args: tuple[Any, ...], kwargs: Mapping[str, Any], name: str = "") -> Tensor:
@@ -132,7 +132,7 @@ class Stream:
             seen.append(entering(args, kwargs, stream_name(block)).detach().to(ids.device))
 
         def record_form(_block: nn.Module, _args: tuple[Any, ...], output: Any) -> None:
-            forms.append(len(output) if isinstance(output, tuple) else None)
+            forms.append(len(output) if isinstance(output, tuple | list) else None)
 
         def record_last(_block: nn.Module, _args: tuple[Any, ...], output: Any) -> None:
             seen.append(stream_of(output).detach().to(ids.device))
@@ -217,44 +217,51 @@ class Stream:
         reproduces that run, at every layer. ``ids`` needs two different rows; only the first
         two are used, with the same padding.
 
-        All layers are patched in one run, each in rows of its own; runs from the middle and
-        from the end show that blocks can be skipped.
+        One run proves all layers by induction: each row is carried along twice, and at every
+        layer the second copy is given the other row's stream, so that each block, and whatever
+        is between blocks, has to turn one run's stream into its next with the other run's ids.
+        Runs resumed at the start, the middle and the end show that blocks can be skipped.
 
         Raises:
             SiteError: one of the two fails, with the layer and the size of the difference.
         """
         two, real = ids[:2], None if mask is None else mask[:2]
-        places = range(self.layers + 1)
+        four, masks = (None if x is None else x.repeat(2, 1) for x in (two, real))
+        if four is None or len(two) < 2 or torch.equal(two[0], two[1]):
+            raise SiteError("a stream is checked on two different rows of tokens")
         with torch.no_grad():
-            plain, stream = self.logits(two, real), self.capture(two, real)
-            for what, donor in (
-                ("patching a run with itself changes it", stream),
-                ("a full patch does not give the donor's run", stream.flip(1)),
-            ):
-                rows = two.repeat(len(places), 1)
-                masks = None if real is None else real.repeat(len(places), 1)
-                edits = {layer: _install(donor[layer], 2 * layer) for layer in places}
-                patched = self.edited(rows, edits, masks).unflatten(0, (len(places), 2))
-                want = plain if donor is stream else plain.flip(0)
-                for layer in places:
-                    _compare(patched[layer], want, layer, what)
-                for layer in {self.layers // 2, self.layers}:
-                    _compare(self.resume(two, donor[layer], layer, mask=real), want, layer, what)
+            stream = self.capture(two, real)
+            edits = {layer: _carry(layer, values) for layer, values in enumerate(stream)}
+            both = self.edited(four, edits, masks)
+            plain = self.logits(two, real)
+            want = torch.cat([plain, plain.flip(0)])
+            _compare(both, want, self.layers)
+            for layer in sorted({0, self.layers // 2, self.layers}):
+                given = torch.cat([stream[layer], stream[layer].flip(0)])
+                _compare(self.resume(four, given, layer, mask=masks), want, layer)
 
 
-def _install(donor: Float[Tensor, "two pos d_model"], row: int) -> Edit:
-    """Overwrite two rows of a batch, and leave the others alone."""
+def _carry(layer: int, known: Float[Tensor, "two pos d_model"]) -> Edit:
+    """Compare four rows with what they should be by now, and give each its donor's stream."""
+    given = torch.cat([known, known.flip(0)])
 
     def edit(old: Tensor) -> Tensor:
-        return torch.cat([old[:row], donor.to(old), old[row + 2 :]])
+        if layer:  # before the first block, the last two rows are still those of their ids
+            _compare(old, given.to(old), layer - 1)
+        return given.to(old)
 
     return edit
 
 
-def _compare(got: Tensor, want: Tensor, layer: int, what: str) -> None:
-    gap = float((got - want).abs().max()) / (float(want.abs().max()) + 1e-6)
-    if not gap <= tolerance(want):  # not: NaN fails, too
-        raise SiteError(f"at layer {layer}, {what} (by {gap:.1e} of the logits)")
+def _compare(got: Tensor, want: Tensor, layer: int) -> None:
+    """Each of four rows' positions, on its own scale: own values first, then the donor's."""
+    gap = (got - want).abs().amax(-1) / (want.abs().amax(-1) + 1e-6)
+    for rows, what in (
+        (gap[:2], "patching a run with itself changes it"),
+        (gap[2:], "a full patch does not give the donor's run"),
+    ):
+        if not float(rows.max()) <= tolerance(want):  # not: NaN fails, too
+            raise SiteError(f"at layer {layer}, {what} (by {float(rows.max()):.1e} of its size)")
 
 
 @contextmanager
