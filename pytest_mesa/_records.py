@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 from pytest_mesa.registry.loader import LoadedPrediction
 from pytest_mesa.registry.models import SubjectSpec
 from pytest_mesa.runs.cells import canonical
+from pytest_mesa.subjects.references import revision_of
+from pytest_mesa.subjects.schemes import judged
 from pytest_mesa.verdicts.evidence import Evidence, Measurement
 from pytest_mesa.verdicts.reasons import Outcome
 
@@ -47,7 +49,7 @@ def verdict_record(
     numbers = verdict.to_json()
     outcome = numbers.pop("outcome")
     body = _about(loaded, root, model_ref)
-    body["model"]["weights_sha"] = _weights_sha(evidence.subjects)
+    body["model"] |= _loaded(evidence.subjects)
     body |= numbers | {"verdict": outcome, "reason": numbers["reason"] or ""}
     body.setdefault("competence", {})
     _enrich(body["subjects"], evidence.subjects)
@@ -81,8 +83,9 @@ def session_record(root: Path, counts: Mapping[str, Any]) -> dict[str, Any]:
 
 def subject_name(loaded: LoadedPrediction, model_ref: str | None) -> str:
     """The line-up in a few words, for ``model.ref`` and for tables."""
-    names = [_subject(spec, model_ref) for spec in loaded.prediction.subjects]
-    return ", ".join(name for name in names if name)
+    return ", ".join(
+        _subject(spec, model_ref) for spec in judged(loaded.prediction.subjects, model_ref)
+    )
 
 
 @cache
@@ -134,7 +137,7 @@ def _about(loaded: LoadedPrediction, root: Path, model_ref: str | None) -> dict[
         "src": {"file": loaded.name, "line": loaded.line},
         "model": {
             "ref": subject_name(loaded, model_ref),
-            "revision": model_ref.partition("@")[2] if model_ref else "",
+            "revision": revision_of(model_ref) if model_ref else "",
             "weights_sha": "",
         },
         "seed": prediction.seed,
@@ -162,6 +165,18 @@ def _enrich(entries: list[dict[str, Any]], measurements: tuple[Measurement, ...]
             entry["weights_sha"] = measurement.weights_sha
         if measurement.detail:
             entry["detail"] = measurement.detail
+
+
+def _loaded(subjects: tuple[Measurement, ...]) -> dict[str, Any]:
+    """What ``model`` says beside the reference: the weights' hash, and how they were loaded.
+
+    The latter only where it is the same for all subjects.
+    """
+    ways = [subject.detail.get("model") for subject in subjects]
+    loaded = dict(ways[0]) if ways and ways[0] and all(way == ways[0] for way in ways) else {}
+    if not loaded.get("revision"):
+        loaded.pop("revision", None)
+    return loaded | {"weights_sha": _weights_sha(subjects)}
 
 
 def _weights_sha(subjects: tuple[Measurement, ...]) -> str:

@@ -29,8 +29,32 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="append",
         default=[],
         metavar="REF",
-        help="fill the 'released' slot of specs with this model (repeatable): recipe:NAME, "
-        "compiled:NAME, or SCHEME:REST of an installed package; this version loads no others",
+        help="fill the 'released' slot of specs with this model (repeatable; run just these items "
+        "with -m released): a hub id ORG/NAME[@REVISION], a local directory, a .gguf file, an lc0 "
+        ".pb.gz file, or SCHEME:REST with scheme hf, gguf, lc0, recipe, compiled or bundled "
+        "(bundled:smollm2-135m, bundled:gemma3-270m, bundled:maia-1900; see 'mesa subjects')",
+    )
+    add(
+        "--mesa-device",
+        metavar="DEVICE",
+        help="where models run: cpu, cuda, cuda:1, mps (default: CUDA, else MPS, else the CPU)",
+    )
+    add(
+        "--mesa-dtype",
+        choices=("float32", "bfloat16", "float16"),
+        help="numbers that the models of --mesa-model are loaded in (default: float32, or bfloat16 "
+        "where an experiment only reads plain runs and the hardware computes in it)",
+    )
+    add(
+        "--mesa-memory",
+        metavar="GIB",
+        help="memory that a model may take; larger ones are refused before they are loaded "
+        "(default: what is free)",
+    )
+    add(
+        "--mesa-trust-remote-code",
+        action="store_true",
+        help="let the models of --mesa-model run Python code of their own; the record says so",
     )
     add(
         "--mesa-executor",

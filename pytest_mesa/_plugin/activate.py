@@ -34,11 +34,14 @@ def activate(config: pytest.Config) -> None:
     # One malformed spec must not keep the others from running.
     config.option.continue_on_collection_errors = True
     config.addinivalue_line("markers", "mesa: every prediction carries this marker")
+    config.addinivalue_line("markers", "released: a prediction on a model of --mesa-model")
     worker = is_xdist_worker(config)
     if worker:
         # Cells run in this process then, and must add up numbers as the local executor's
         # single-threaded processes do.
         os.environ.update(dict.fromkeys(_THREAD_LIMITS, "1"))
+    # The processes that compute cells know nothing else of this session's options.
+    os.environ.update(options.hardware)
     lab = Lab(options, Silent() if worker else make_progress(config))
     config.stash[LAB] = lab
     collector = Collector(options)

@@ -20,7 +20,7 @@ from pytest_mesa.registry.source import decoded, read_bytes, screened
 # pytest acts on these markers, which would let a tag turn a verdict into a skip or an xfail.
 _PYTESTS_OWN = frozenset(
     {"skip", "skipif", "xfail", "parametrize", "usefixtures", "filterwarnings"}
-    | {"tryfirst", "trylast", "mesa"}
+    | {"tryfirst", "trylast", "mesa", "released"}
 )
 _SPEC_KEY = re.compile(
     rb"""^["']?(prediction|claim|subjects|competence|experiment|controls|verdict)["']?\s*:""",
@@ -69,7 +69,7 @@ class Collector:
         return None if is_spec_file(collection_path) else True
 
     def items(self, file: PredictionFile) -> Iterator[PredictionItem]:
-        """Load the file and make its items: one, or one a model where a slot is to be filled.
+        """Load the file and make its items: its own line-up, and one a model that fills a slot.
 
         Raises:
             SpecErrors: the file is no spec, or its id is taken.
@@ -82,9 +82,10 @@ class Collector:
                 f"{first.name}:{first.line}; rename one of them"
             )
         _check_tags(loaded)
-        slot = any(subject.released for subject in loaded.prediction.subjects)
-        models = self._options.models.items() if slot else ()
-        for short, ref in models or (("", None),):
+        slots = [bool(subject.released) for subject in loaded.prediction.subjects]
+        filled = list(self._options.models.items()) if any(slots) else []
+        own: list[tuple[str, str | None]] = [] if filled and all(slots) else [("", None)]
+        for short, ref in [*own, *filled]:
             name = f"{loaded.id}[{short}]" if short else loaded.id
             item: PredictionItem = PredictionItem.from_parent(
                 file, name=name, loaded=loaded, model_ref=ref
@@ -93,6 +94,8 @@ class Collector:
                 _register(file.config, tag)
                 item.add_marker(tag)
             item.add_marker("mesa")
+            if ref:
+                item.add_marker("released")
             yield item
 
 

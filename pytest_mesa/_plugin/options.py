@@ -14,6 +14,8 @@ from pytest_mesa.registry.errors import did_you_mean
 from pytest_mesa.registry.loader import SUFFIXES
 from pytest_mesa.registry.lock import Lock, LockError, read_lock
 from pytest_mesa.session import Settings
+from pytest_mesa.subjects.errors import SubjectError
+from pytest_mesa.subjects.references import short_name, with_options
 
 
 class Gate(StrEnum):
@@ -31,13 +33,15 @@ class Options:
 
     ``folders`` are the registry's own directories, in which every YAML file is a spec.
     ``paths_given`` tells that the user named what to collect. ``models`` maps the short name
-    in an item's id to the model reference.
+    in an item's id to the model reference. ``hardware`` are the environment variables that
+    tell every process where models run and how much memory they may take.
     """
 
     root: Path
     folders: tuple[Path, ...]
     paths_given: bool
     models: dict[str, str]
+    hardware: dict[str, str]
     fail_on: frozenset[Gate]
     locked: bool
     ledger: Path
@@ -68,7 +72,12 @@ def read_options(config: pytest.Config) -> Options:
         root=root,
         folders=tuple(folder for folder in folders if folder.is_dir()),
         paths_given=paths_given,
-        models=_models(config.getoption("mesa_model")),
+        models=_models(
+            config.getoption("mesa_model"),
+            dtype=config.getoption("mesa_dtype") or "",
+            remote_code=config.getoption("mesa_trust_remote_code"),
+        ),
+        hardware=_hardware(config.getoption("mesa_device"), config.getoption("mesa_memory")),
         fail_on=_gates(config.getoption("mesa_fail_on")),
         locked=config.getoption("mesa_locked"),
         ledger=_path(here, config.getoption("mesa_ledger"), root / "ledger.jsonl"),
@@ -140,21 +149,29 @@ def _lock(path: Path) -> Lock:
         raise pytest.UsageError(str(error)) from None
 
 
-def _models(refs: list[str]) -> dict[str, str]:
+def _models(refs: list[str], *, dtype: str, remote_code: bool) -> dict[str, str]:
     """Short names for ids: the last part of a reference, or all of it where that is taken."""
-    refs = list(dict.fromkeys(refs))
     if "" in refs:
         raise pytest.UsageError("--mesa-model: the reference is empty")
-    short = [_short(ref) for ref in refs]
+    try:
+        refs = [with_options(ref, dtype=dtype, remote_code=remote_code) for ref in refs]
+    except SubjectError as error:
+        raise pytest.UsageError(f"--mesa-model: {error}") from None
+    refs = list(dict.fromkeys(refs))
+    short = [short_name(ref) for ref in refs]
     return {
         (name if short.count(name) == 1 else ref): ref
         for name, ref in zip(short, refs, strict=True)
     }
 
 
-def _short(ref: str) -> str:
-    rest = ref.rpartition(":")[2].rstrip("/")
-    name = rest.rpartition("/")[2]
-    for suffix in (".gguf", ".pb.gz"):
-        name = name.removesuffix(suffix)
-    return name or ref
+def _hardware(device: str | None, memory: str | None) -> dict[str, str]:
+    try:
+        if memory is not None and not 0 < float(memory) < float("inf"):
+            raise ValueError
+    except ValueError:
+        raise pytest.UsageError(
+            f"--mesa-memory: a positive number of GiB, not {memory!r}"
+        ) from None
+    given = {"MESA_DEVICE": device, "MESA_MEMORY": memory}
+    return {name: value for name, value in given.items() if value}

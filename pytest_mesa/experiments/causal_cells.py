@@ -21,6 +21,7 @@ from pytest_mesa.instruments.stream import Site, Stream
 from pytest_mesa.instruments.subspace import random_subspace, ridge
 from pytest_mesa.registry.kinds import KnapsackTask, SiteSearch
 from pytest_mesa.runs.cells import Json, Result
+from pytest_mesa.subjects.base import Subject
 from pytest_mesa.subjects.load import load
 from pytest_mesa.tasks.knapsack import tokens
 from pytest_mesa.tasks.knapsack.algorithms import CausalAlgorithm, algorithm
@@ -197,7 +198,7 @@ def measure_state(
     subspace carries is the items, not the table.
     """
     setting = Setting.of(params)
-    subject = load(params["subject"], inputs)
+    subject = load(params["subject"], inputs, Subject)
     stream = subject.stream
     found = find(stream, setting)
     best, train, train_pairs = found.best, found.runs, found.pairs

@@ -42,7 +42,7 @@ def find_exhibit(
     params: Mapping[str, Json], inputs: tuple[Result, ...], _folder: Path
 ) -> dict[str, Any]:
     """The smallest departure, as a title and a block of text; or a line that says there is none."""
-    subject = load(params["subject"], inputs)
+    subject = load(params["subject"], inputs, Subject)
     rng = np.random.default_rng([params["seed"], STREAM])
     scans = []
     for name, body in params["tasks"]:

@@ -11,6 +11,7 @@ import numpy as np
 from pytest_mesa.experiments.lineup import stratum
 from pytest_mesa.registry.kinds import KnapsackTask
 from pytest_mesa.runs.cells import Json, Result
+from pytest_mesa.subjects.base import Subject
 from pytest_mesa.subjects.load import load
 from pytest_mesa.tasks.knapsack.exact import optimum
 from pytest_mesa.tasks.knapsack.heuristics import SOLVERS
@@ -33,7 +34,7 @@ def measure(
     params: Mapping[str, Json], inputs: tuple[Result, ...], _folder: Path
 ) -> dict[str, Any]:
     """One stratum an axis: 1 where the axis is answered as well as the task is, draw by draw."""
-    subject = load(params["subject"], inputs)
+    subject = load(params["subject"], inputs, Subject)
     task = KnapsackTask.model_validate(params["task"])
     count = params["count"]
     rng = np.random.default_rng([params["seed"], STREAM])

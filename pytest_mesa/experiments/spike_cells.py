@@ -15,6 +15,7 @@ from pytest_mesa.instruments.interchange import interchange_accuracy
 from pytest_mesa.instruments.spike import Plant, chosen_share, spiked_stream
 from pytest_mesa.instruments.stream import Site
 from pytest_mesa.runs.cells import Json, Result
+from pytest_mesa.subjects.base import Subject
 from pytest_mesa.subjects.load import load
 from pytest_mesa.tasks.knapsack import tokens
 from pytest_mesa.verdicts.confidence import confidence_sequence
@@ -81,7 +82,7 @@ def spike_in(
     """
     setting = Setting.of(params)
     *needed, plain = inputs
-    subject = load(params["subject"], tuple(needed))
+    subject = load(params["subject"], tuple(needed), Subject)
     own = confidence_sequence(plain.payload["strata"][0]["scores"], params["alpha"]).final
     layer = max(1, subject.stream.layers // 2)
     sample = tokens.encode(setting.pairs("select", SELECT_PAIRS).base)

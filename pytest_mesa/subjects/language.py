@@ -45,7 +45,10 @@ class CausalNet(nn.Module):
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """Which model this is and how it was loaded, for the record."""
+    """Which model this is and how it was loaded, for the record.
+
+    ``ref`` is what this run calls the model; the other fields are the same under any name.
+    """
 
     ref: str
     revision: str
@@ -56,8 +59,10 @@ class Provenance:
     parameters: int
 
     def to_json(self) -> dict[str, Any]:
-        """The fields as the ledger keeps them."""
-        return asdict(self)
+        """The fields that the ledger keeps, without the name, which it has from the run."""
+        fields = asdict(self)
+        del fields["ref"]
+        return fields
 
 
 @dataclass(eq=False)

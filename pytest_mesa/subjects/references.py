@@ -96,9 +96,23 @@ def short_name(text: str) -> str:
     return name or head or text
 
 
+def revision_of(text: str) -> str:
+    """The revision that a hub id asks for; it looks at nothing but the text."""
+    _, rest = _split_scheme(_split_options(text)[0])
+    return rest.partition("@")[2] if _HUB_ID.fullmatch(rest) else ""
+
+
 def with_options(text: str, *, dtype: str = "", remote_code: bool = False) -> str:
-    """The reference with options of the command line added; its own win."""
+    """The reference with options of the command line added; its own win.
+
+    A reference to anything but a language model stays as it is.
+
+    Raises:
+        SubjectError: an unknown option in the reference.
+    """
     body, given = _split_options(text)
+    if _split_scheme(body)[0] not in ("", "hf", "gguf", "bundled"):
+        return text
     own_dtype, own_code = _options(text, given)
     parts = [f"dtype={own_dtype or dtype}"] if own_dtype or dtype else []
     parts += ["trust-remote-code"] if own_code or remote_code else []

@@ -7,6 +7,7 @@ the entry-point group ``pytest_mesa.subjects``.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib.metadata import entry_points
 from typing import Any
 
@@ -20,7 +21,7 @@ from pytest_mesa.subjects.recipes import recipe, training_cell
 from pytest_mesa.subjects.references import Reference, known_schemes, parse
 from pytest_mesa.subjects.released import BUNDLED, GGUF, HF, LC0
 
-__all__ = ["Handle", "Scheme", "handles", "reads_text", "scheme", "untrained_twin"]
+__all__ = ["Handle", "Scheme", "handles", "judged", "reads_text", "scheme", "untrained_twin"]
 
 # Named here too, since whoever plans should not import what builds them.
 PROGRAMS = ("prefix-dp", "suffix-recursion", "greedy-ratio", "brute-force", "truncated-dp")
@@ -133,6 +134,18 @@ def _referred(spec: SubjectSpec, reference: Reference) -> tuple[Handle, ...]:
             f"{reference.scheme}"
         ) from error
     return handles(named)
+
+
+def judged(specs: Sequence[SubjectSpec], released: str | None) -> tuple[SubjectSpec, ...]:
+    """The part of a line-up that one run judges: its released slots, filled, or all the rest.
+
+    A quantifier over nets trained here and a model given on the command line together would
+    speak of neither.
+    """
+    slots = tuple(spec for spec in specs if spec.released)
+    if released and slots:
+        return slots
+    return tuple(spec for spec in specs if not spec.released)
 
 
 def handles(spec: SubjectSpec, released: str | None = None) -> tuple[Handle, ...]:
