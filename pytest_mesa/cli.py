@@ -10,8 +10,10 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
+from pytest_mesa._cli import releases
 from pytest_mesa.registry.errors import did_you_mean
 
 USAGE = 2
@@ -71,6 +73,7 @@ def _parser() -> tuple[argparse.ArgumentParser, list[str]]:
     _add_specs(commands)
     _add_ledger(commands)
     _add_nets(commands)
+    releases.add(partial(_command, commands))
     return parser, list(commands.choices)
 
 

@@ -5,8 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pytest_mesa._paths import shipped
+
+if TYPE_CHECKING:
+    from pytest_mesa.ledger.index import Index
 
 
 class UserError(Exception):
@@ -50,3 +54,17 @@ def places(paths: Sequence[Path]) -> tuple[list[Path], Path, Path]:
     if not registry.is_dir():
         raise UserError("there is no directory 'predictions' here; name the specs to look at", 2)
     return [registry], shipped("mesa.lock"), registry.parent
+
+
+def open_ledger(path: Path) -> Index:
+    """The ledger that a command reads.
+
+    Raises:
+        UserError: there is none.
+        LedgerError: it is damaged.
+    """
+    from pytest_mesa.ledger.index import scan
+
+    if not path.is_file():
+        raise UserError(f"{path}: there is no such ledger; pytest --mesa-predictions starts one")
+    return scan(path)

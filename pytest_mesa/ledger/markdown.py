@@ -89,18 +89,26 @@ class Bar:
 def number_line(
     bars: Sequence[Bar], predicted: Mapping[str, Any], refuted: Mapping[str, Any]
 ) -> str:
+    """Bounds drawn under the regions, as a code block."""
+    return fence("\n".join(number_rows(bars, predicted, refuted)))
+
+
+def number_rows(
+    bars: Sequence[Bar], predicted: Mapping[str, Any], refuted: Mapping[str, Any]
+) -> list[str]:
     """Bounds drawn under the regions: ``+`` predicted, ``-`` refuted, ``.`` neither."""
     edges = [value for side in (predicted, refuted) for value in side.values()]
     values = [*edges, *(end for bar in bars for end in (bar.low, bar.high, bar.estimate))]
     low, high = min([0.0, *values]), max([1.0, *values])
-    lines = [_row("", _ticks(sorted({low, *edges, high}), low, high))]
     regions = [
         _mark(low + (high - low) * column / (_LINE_WIDTH - 1), predicted, refuted)
         for column in range(_LINE_WIDTH)
     ]
-    lines.append(_row("regions", "".join(regions)))
-    lines += [_row(bar.label, _bar(bar, low, high)) for bar in bars]
-    return fence("\n".join(lines))
+    return [
+        _row("", _ticks(sorted({low, *edges, high}), low, high)),
+        _row("regions", "".join(regions)),
+        *(_row(bar.label, _bar(bar, low, high)) for bar in bars),
+    ]
 
 
 def _column(value: float, low: float, high: float) -> int:

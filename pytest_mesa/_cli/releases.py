@@ -1,0 +1,59 @@
+"""The arguments of the commands that compare and publish releases."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+# Name, where its code is, and what it does, in the order of --help.
+Command = Callable[[str, str, str], argparse.ArgumentParser]
+
+
+def add(command: Command) -> None:
+    """Add ``mesa diff`` and ``history``."""
+    _add_diff(command("diff", "compare:diff", "compare the verdicts of two releases"))
+    _add_history(command("history", "compare:history", "list all verdicts on a claim in time"))
+
+
+def _add_diff(diff: argparse.ArgumentParser) -> None:
+    diff.add_argument(
+        "sides",
+        nargs="*",
+        metavar="SIDE",
+        help="before and after: a line-up or model of the ledger, @REVISION, a git commit or "
+        "tag, or another ledger file (default: each model's newest verdicts against those "
+        "before them)",
+    )
+    _add_ledger(diff)
+    form = diff.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print everything as JSON")
+    form.add_argument("--markdown", action="store_true", help="print what changed as Markdown")
+    diff.add_argument(
+        "--fail-on",
+        default="",
+        metavar="LIST",
+        help="end with status 1 where there is one of: regression (a claim that held is refuted, "
+        "same spec, other weights), flipped, lost, moved, missing, broken (default: none)",
+    )
+
+
+def _add_history(history: argparse.ArgumentParser) -> None:
+    history.add_argument("claim", metavar="CLAIM", help="a prediction's id, or ID[LINE-UP]")
+    _add_ledger(history)
+    history.add_argument("--json", action="store_true", help="print it as JSON")
+    size = history.add_mutually_exclusive_group()
+    size.add_argument(
+        "--last", type=int, metavar="N", help="only the newest N verdicts (default: 1000)"
+    )
+    size.add_argument("--all", action="store_true", help="every verdict, however many")
+
+
+def _add_ledger(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--ledger",
+        type=Path,
+        default=Path("ledger.jsonl"),
+        metavar="FILE",
+        help="the ledger (default: ledger.jsonl)",
+    )
