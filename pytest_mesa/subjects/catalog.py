@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from pytest_mesa.runs.cells import Result
 from pytest_mesa.runs.entries import MANIFEST, load
 from pytest_mesa.runs.store import Store
 from pytest_mesa.subjects.errors import SubjectError
-from pytest_mesa.subjects.recipes import RECIPES, Recipe, from_params, recipe, training_cell
+from pytest_mesa.subjects.recipes import RECIPES, AnyRecipe, from_params, recipe, training_cell
 
 # Threads and CPUs sum floats in other orders, which moves these losses by a few millionths;
 # another seed or recipe moves the first one by about 1e-2 and every one of the next by 1e-3.
@@ -44,7 +45,7 @@ class Frozen:
 
     name: str
     folder: Path
-    recipe: Recipe
+    recipe: AnyRecipe
     seed: int
     key: str
     payload: Mapping[str, Any]
@@ -94,10 +95,7 @@ def listing() -> tuple[Row, ...]:
     """Recipes, compiled nets and frozen nets. ``sha`` is the start of the weight file's."""
     from pytest_mesa.subjects.compiled import PROGRAMS
 
-    rows = [
-        Row("recipe", name, f"{made.layers} layers of {made.d_model}, trained on {made.target}")
-        for name, made in RECIPES.items()
-    ]
+    rows = [Row("recipe", name, made.about) for name, made in RECIPES.items()]
     rows += [Row("compiled", name, _first_line(program)) for name, program in PROGRAMS.items()]
     for net in frozen():
         about = f"{net.recipe.name}, seed {net.seed}" + (", recipe changed" if net.stale else "")
@@ -119,14 +117,12 @@ def train(
         SubjectError: no such recipe.
         StoreError: the store or ``freeze_to`` can't be written.
     """
-    from pytest_mesa.subjects import training
-
     made = recipe(name)
     cell = training_cell(made, seed)
     with store.claim(cell) as claim:
         result = store.get(cell)
         if result is None:
-            payload = training.train(cell.params, (), claim.folder, on_line)
+            payload = _training(made).train(cell.params, (), claim.folder, on_line)
             result = claim.commit(payload)
         else:
             on_line(f"{cell.label}: trained before, in {result.folder}")
@@ -142,6 +138,11 @@ def train(
         manifest = store.freeze(cell, freeze_to / f"{made.name}-seed{seed}", about)
         on_line(f"frozen in {manifest.parent}")
     return result
+
+
+def _training(made: AnyRecipe) -> Any:
+    """The module that trains such recipes: its ``train``, and a ``Trainer`` for replays."""
+    return import_module(made.impl.partition(":")[0])
 
 
 def reproduce(name: str | None = None, full: bool = False, on_line: OnLine = _silent) -> bool:
@@ -175,9 +176,7 @@ def _compare(net: Frozen, full: bool, on_line: OnLine) -> bool:
 
 def first_difference(net: Frozen) -> int | None:
     """The first step (from 0) whose replayed loss is not the recorded one; None where all are."""
-    from pytest_mesa.subjects.training import Trainer
-
-    trainer = Trainer(net.recipe, net.seed)
+    trainer = _training(net.recipe).Trainer(net.recipe, net.seed)
     for step, recorded in enumerate(net.payload["losses"]):
         if not abs(trainer.step() - recorded) <= LOSS_TOLERANCE * abs(recorded):
             return step
@@ -187,10 +186,9 @@ def first_difference(net: Frozen) -> int | None:
 def _trains_alike(net: Frozen, on_line: OnLine) -> bool:
     """Train to the end: the same weights, or other ones that solve the task as well."""
     from pytest_mesa.runs.entries import hashes
-    from pytest_mesa.subjects import training
 
     with tempfile.TemporaryDirectory() as name:
-        payload = training.train(net.recipe.params(net.seed), (), Path(name), on_line)
+        payload = _training(net.recipe).train(net.recipe.params(net.seed), (), Path(name), on_line)
         same = hashes(Path(name))["model.safetensors"] == net.weights_file_sha
     gap = abs(payload["accuracy"] - net.payload["accuracy"])
     if same:

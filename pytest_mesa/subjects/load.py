@@ -17,6 +17,9 @@ from pytest_mesa.subjects.compiled import ITEMS, build
 from pytest_mesa.subjects.decoder import KnapsackDecoder, untrained
 from pytest_mesa.subjects.device import Precision
 from pytest_mesa.subjects.errors import SubjectError
+from pytest_mesa.subjects.games_decoder import GamesSubject, rung_folder, saved
+from pytest_mesa.subjects.games_decoder import untrained as untrained_games
+from pytest_mesa.subjects.games_recipes import FAMILY, GamesRecipe
 from pytest_mesa.subjects.recipes import from_params
 from pytest_mesa.subjects.schemes import scheme
 
@@ -25,13 +28,19 @@ KEPT = 4  # subjects in memory: a cell needs one or two
 T = TypeVar("T")
 
 
-def trained(params: Mapping[str, Json], inputs: tuple[Result, ...]) -> Subject:
+def trained(params: Mapping[str, Json], inputs: tuple[Result, ...]) -> Subject | GamesSubject:
     """A recipe's net: from its training cell's files, or before its first step."""
     if "untrained" in params:
         recipe, seed = from_params(params["untrained"])
+        if isinstance(recipe, GamesRecipe):
+            return GamesSubject("untrained", untrained_games(recipe, seed))
         return Subject("untrained", untrained(recipe, seed))
     transformers_logging.disable_progress_bar()
     (result,) = inputs
+    if result.payload.get("family") == FAMILY:
+        rung = params.get("rung")
+        folder = result.folder if rung is None else result.folder / rung_folder(rung)
+        return GamesSubject("trained" if rung is None else f"step {rung}", saved(folder))
     model = GPT2LMHeadModel.from_pretrained(
         result.folder, local_files_only=True, use_safetensors=True
     )

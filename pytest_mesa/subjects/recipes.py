@@ -8,7 +8,9 @@ from typing import Any, Literal
 
 from pytest_mesa.registry.kinds import KnapsackTask
 from pytest_mesa.runs.cells import Cell, Json
+from pytest_mesa.subjects import games_recipes
 from pytest_mesa.subjects.errors import SubjectError
+from pytest_mesa.subjects.games_recipes import GamesRecipe
 
 Wiring = Literal["full", "staircase"]
 TASK = KnapsackTask(kind="knapsack")
@@ -41,6 +43,16 @@ class Recipe:
     learning_rate: float = 2e-3
     weight_decay: float = 0.01
 
+    @property
+    def about(self) -> str:
+        """One line for lists."""
+        return f"{self.layers} layers of {self.d_model}, trained on {self.target}"
+
+    @property
+    def impl(self) -> str:
+        """The function that trains it, as a cell names it."""
+        return "pytest_mesa.subjects.training:train"
+
     def params(self, seed: int) -> dict[str, Any]:
         """The training cell's parameters. The name is not one of them."""
         body = asdict(self)
@@ -50,7 +62,9 @@ class Recipe:
         return body | {"seed": seed}
 
 
-RECIPES: dict[str, Recipe] = {
+AnyRecipe = Recipe | GamesRecipe
+
+RECIPES: dict[str, AnyRecipe] = {
     recipe.name: recipe
     for recipe in (
         Recipe("knapsack-decoder"),
@@ -69,11 +83,12 @@ RECIPES: dict[str, Recipe] = {
             batch=192,
             learning_rate=1.5e-3,
         ),
+        *games_recipes.RECIPES.values(),
     )
 }
 
 
-def recipe(name: str) -> Recipe:
+def recipe(name: str) -> AnyRecipe:
     """Look a recipe up.
 
     Raises:
@@ -84,19 +99,26 @@ def recipe(name: str) -> Recipe:
     return RECIPES[name]
 
 
-def training_cell(recipe: Recipe, seed: int) -> Cell:
+def training_cell(recipe: AnyRecipe, seed: int) -> Cell:
     """The cell whose result is the trained net."""
     return Cell(
         kind="train",
         version=1,
         params=recipe.params(seed),
-        impl="pytest_mesa.subjects.training:train",
+        impl=recipe.impl,
         label=f"train {recipe.name} seed {seed}",
     )
 
 
-def from_params(params: Mapping[str, Json], name: str = "recipe") -> tuple[Recipe, int]:
-    """The recipe and seed that a training cell's parameters describe."""
+def from_params(params: Mapping[str, Json], name: str = "recipe") -> tuple[AnyRecipe, int]:
+    """The recipe and seed that a training cell's parameters describe, of either family."""
+    if params.get("family") == games_recipes.FAMILY:
+        return games_recipes.from_params(params, name)
+    return knapsack_params(params, name)
+
+
+def knapsack_params(params: Mapping[str, Json], name: str = "recipe") -> tuple[Recipe, int]:
+    """The knapsack recipe and seed that a training cell's parameters describe."""
     body = dict(params)
     seed = int(body.pop("seed"))
     body["task"] = KnapsackTask.model_validate(body["task"])

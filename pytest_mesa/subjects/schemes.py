@@ -16,8 +16,9 @@ from pydantic import ValidationError
 from pytest_mesa.registry.errors import did_you_mean
 from pytest_mesa.registry.models import SubjectSpec
 from pytest_mesa.subjects.errors import SubjectError
+from pytest_mesa.subjects.games_recipes import GamesRecipe
 from pytest_mesa.subjects.handles import Handle, Scheme
-from pytest_mesa.subjects.recipes import recipe, training_cell
+from pytest_mesa.subjects.recipes import AnyRecipe, recipe, training_cell
 from pytest_mesa.subjects.references import Reference, known_schemes, parse
 from pytest_mesa.subjects.released import BUNDLED, GGUF, HF, LC0
 
@@ -40,7 +41,8 @@ def _options(spec: SubjectSpec, known: dict[str, type]) -> dict[str, Any]:
 
 def _recipe_handles(spec: SubjectSpec) -> tuple[Handle, ...]:
     named = recipe(str(spec.recipe))
-    _options(spec, {})
+    if rung := _options(spec, {"rung": int} if isinstance(named, GamesRecipe) else {}):
+        return (_rung_handle(named, rung["rung"], spec),)
     handles = []
     for seed in range(spec.seeds):
         if spec.untrained:
@@ -51,6 +53,18 @@ def _recipe_handles(spec: SubjectSpec) -> tuple[Handle, ...]:
             cell = training_cell(named, seed)
             handles.append(Handle(f"{named.name} seed {seed}", params, (cell,)))
     return tuple(handles)
+
+
+def _rung_handle(named: AnyRecipe, step: int, spec: SubjectSpec) -> Handle:
+    """A net on its way: what the training cell of the ladder's seed kept at that step."""
+    if not isinstance(named, GamesRecipe) or step not in named.rungs:
+        kept = ", ".join(map(str, getattr(named, "rungs", ()))) or "none"
+        raise SubjectError(f"{named.name} keeps no rung at step {step}; there are {kept}")
+    if spec.untrained or spec.seeds > 1:
+        raise SubjectError("a rung is one trained net: give it neither seeds nor untrained")
+    cell = training_cell(named, named.ladder_seed)
+    label = f"{named.name} seed {named.ladder_seed}, step {step}"
+    return Handle(label, {"scheme": "recipe", "rung": step}, (cell,))
 
 
 def untrained_twin(handle: Handle) -> Handle | None:

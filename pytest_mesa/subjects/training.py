@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from pytest_mesa.runs.cells import Json, Result
 from pytest_mesa.subjects.decoder import KnapsackDecoder, inputs, untrained
-from pytest_mesa.subjects.recipes import Recipe, from_params
+from pytest_mesa.subjects.recipes import Recipe, knapsack_params
 from pytest_mesa.tasks.knapsack import tokens
 from pytest_mesa.tasks.knapsack.exact import prefix_rows
 from pytest_mesa.tasks.knapsack.heuristics import SOLVERS
@@ -129,7 +129,7 @@ def train(
     The payload holds the first `REPLAYED` losses (nats) and the accuracy on 4,000 instances
     drawn apart from all training data.
     """
-    recipe, seed = from_params(params)
+    recipe, seed = knapsack_params(params)
     trainer = Trainer(recipe, seed)
     start = time.monotonic()
     losses: list[float] = []

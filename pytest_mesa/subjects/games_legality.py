@@ -1,0 +1,126 @@
+"""How often the two-game decoder's most likely move is legal, in games that it never saw."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pytest_mesa.subjects.games_decoder import GamesDecoder, GamesSubject
+from pytest_mesa.subjects.games_recipes import GamesRecipe, Source
+from pytest_mesa.tasks.games import notation, rules, tokens
+from pytest_mesa.tasks.games.archive import Archive, frozen
+from pytest_mesa.tasks.games.notation import Name
+from pytest_mesa.tasks.games.rules import State
+from pytest_mesa.tasks.games.tokens import Tag
+
+if TYPE_CHECKING:
+    from jaxtyping import Int
+
+GAMES = 100  # a hundred games of 36 plies: a standard error near half a per cent
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """The share of legal moves over all positions, and at each ply from the first."""
+
+    overall: float
+    by_ply: tuple[float, ...]
+    positions: int
+
+
+def legal_rates(decoder: GamesDecoder, recipe: GamesRecipe, games: int = GAMES) -> dict[str, Rate]:
+    """Each source's rate on up to ``games`` unseen games, by the source's game.
+
+    The games' own moves lead to each position; there the net's most likely move is taken token
+    by token, over the whole vocabulary, and the rules are asked.
+
+    Raises:
+        ExtraError: the rules' libraries aren't installed.
+    """
+    subject = GamesSubject("measured", decoder)
+    try:
+        return {source.game: legal_rate(subject, source, games) for source in recipe.sources}
+    finally:
+        decoder.requires_grad_(True).train()
+
+
+def legal_rate(subject: GamesSubject, source: Source, games: int = GAMES) -> Rate:
+    """One source's rate."""
+    tag = Tag[source.game.upper().replace("-", "_")]
+    _, unseen = frozen(source.archive).split()
+    archive = unseen.select(np.arange(min(games, len(unseen))))
+    positions = walk(Name(source.game), archive, source.plies)
+    moves = greedy_moves(subject, tag, archive, [(p.game, p.ply) for p in positions])
+    legal = [move in p.state.actions for p, move in zip(positions, moves, strict=True)]
+    by_ply: dict[int, list[bool]] = {}
+    for position, right in zip(positions, legal, strict=True):
+        by_ply.setdefault(position.ply, []).append(right)
+    return Rate(
+        round(float(np.mean(legal)), 4),
+        tuple(round(float(np.mean(by_ply[ply])), 4) for ply in sorted(by_ply)),
+        len(legal),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """A position of an archive's game, before its move number ``ply`` (from 0)."""
+
+    game: int
+    ply: int
+    state: State
+
+
+def walk(name: Name, archive: Archive, plies: int) -> list[Reached]:
+    """Every position, with a move to come, of the games' first ``plies`` moves."""
+    reached = []
+    for number, game in enumerate(archive):
+        state = rules.game(name).initial()
+        for ply, move in enumerate(game[:plies].tolist()):
+            reached.append(Reached(number, ply, state))
+            state = state.apply(notation.text(name, move))
+    return reached
+
+
+def greedy_moves(
+    subject: GamesSubject, tag: Tag, archive: Archive, positions: Sequence[tuple[int, int]]
+) -> list[str | None]:
+    """The net's most likely move at each (game, ply); None where its tokens are no move."""
+    plies = 1 + max(ply for _, ply in positions)
+    ids = torch.from_numpy(tokens.encode(tag, archive, plies))
+    ends = tokens.move_starts(tag, archive, plies)
+    logits = subject.logits(ids)
+    at = torch.tensor([int(ends[game, ply]) - 1 for game, ply in positions])
+    rows = torch.tensor([game for game, _ in positions])
+    said = [logits[rows, at].argmax(-1)]
+    if tag is Tag.CHESS:
+        own = ids[rows]
+        own[torch.arange(len(own)), at + 1] = said[0]
+        second = logits[rows, at + 1].argmax(-1)
+        strayed = ids[rows, at + 1] != said[0]
+        second[strayed] = subject.last_logits(own[strayed], at[strayed] + 1).argmax(-1)
+        said += [second, _promotions(subject, own, at, second)]
+    return [tokens.decode(tag, [int(part[i]) for part in said]) for i in range(len(positions))]
+
+
+def _promotions(
+    subject: GamesSubject,
+    ids: Int[Tensor, "position pos"],
+    at: Int[Tensor, " position"],
+    second: Int[Tensor, " position"],
+) -> Int[Tensor, " position"]:
+    """What the net says after its own move, where that may promote; padding elsewhere."""
+    said = torch.full_like(second, tokens.PAD)
+    first = ids[torch.arange(len(ids)), at + 1]
+    for start, end in ((6, 7), (1, 0)):
+        may = ((first - tokens.SQUARE) // 8 == start) & ((second - tokens.SQUARE) // 8 == end)
+        if may.any():
+            prompt = ids[may]
+            prompt[torch.arange(len(prompt)), at[may] + 2] = second[may]
+            said[may] = subject.last_logits(prompt, at[may] + 2).argmax(-1)
+    return said

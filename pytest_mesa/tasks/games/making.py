@@ -1,0 +1,123 @@
+"""Files of games with a manifest of how they were made: what ``mesa fixtures games`` runs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pytest_mesa.tasks.games import notation, rules
+from pytest_mesa.tasks.games.archive import pack, write
+from pytest_mesa.tasks.games.engines import GnuGo, Stockfish
+from pytest_mesa.tasks.games.errors import GamesError, MoveError
+from pytest_mesa.tasks.games.notation import Name
+from pytest_mesa.tasks.games.playing import ChessPlay, GoPlay, SmallPlay
+
+MANIFEST = "manifest.json"
+OnLine = Callable[[str], None]
+Play = ChessPlay | GoPlay | SmallPlay
+PROGRESS_EVERY = 250
+
+
+@dataclass(frozen=True, slots=True)
+class Maker:
+    """How one file of games is made: who plays, which engine, and how wide a move is."""
+
+    name: Name
+    play: Play
+    engine: Callable[[], str]
+    dtype: type[np.unsignedinteger[Any]]
+
+    def games(self) -> Iterator[tuple[int, ...]]:
+        """The games as moves' numbers, each cut before what these rules forbid."""
+        for game in self.play.make():
+            yield legal_part(self.name, game)
+
+
+def _stockfish() -> str:
+    with Stockfish() as engine:
+        return engine.version
+
+
+def _gnugo() -> str:
+    with GnuGo() as engine:
+        return f"GNU Go {engine.version}"
+
+
+MAKERS: dict[Name, Maker] = {
+    Name.CHESS: Maker(Name.CHESS, ChessPlay(), _stockfish, np.uint16),
+    Name.GO: Maker(Name.GO, GoPlay(), _gnugo, np.uint8),
+    Name.TIC_TAC_TOE: Maker(Name.TIC_TAC_TOE, SmallPlay(), lambda: "none", np.uint8),
+}
+
+
+def legal_part(name: Name, game: Sequence[str] | Sequence[int]) -> tuple[int, ...]:
+    """The game up to its first move that these rules forbid, in numbers.
+
+    Engines and OpenSpiel differ on repetitions in Go, and on when a drawn chess game is over.
+    """
+    state = rules.game(name).initial()
+    numbers: list[int] = []
+    for given in game:
+        move = notation.text(name, given) if isinstance(given, int) else given.lower()
+        try:
+            state = state.apply(move)
+        except MoveError:
+            break
+        numbers.append(notation.code(name, move))
+    return tuple(numbers)
+
+
+def make(
+    maker: Maker,
+    folder: Path,
+    on_line: OnLine,
+    games: Iterable[tuple[int, ...]] | None = None,
+) -> Path:
+    """Make one file of games in ``folder`` and enter it in the manifest there.
+
+    Raises:
+        EngineError: the engine is missing or stops.
+        ExtraError: the rules' libraries are missing.
+        GamesError: the manifest can't be read.
+    """
+    made: list[tuple[int, ...]] = []
+    for game in maker.games() if games is None else games:
+        made.append(game)
+        if len(made) % PROGRESS_EVERY == 0:
+            on_line(f"{maker.name}: {len(made)} of {maker.play.games} games")
+    archive = pack(made, maker.dtype)
+    path = folder / f"{maker.name}.npz"
+    sha = write(archive, path)
+    about = {
+        "engine": maker.engine(),
+        "options": asdict(maker.play),
+        "games": len(archive),
+        "moves": len(archive.moves),
+        "different": len(set(made)),
+    }
+    enter(folder, path.name, sha, about)
+    on_line(f"{path}: {len(archive)} games, {path.stat().st_size} bytes, SHA-256 {sha[:12]}")
+    return path
+
+
+def enter(folder: Path, file: str, sha: str, about: dict[str, Any]) -> None:
+    """Enter a file in the manifest of its folder.
+
+    Raises:
+        GamesError: there is a manifest that can't be read.
+    """
+    path = folder / MANIFEST
+    body: dict[str, Any] = {"kind": folder.name, "made_by": f"mesa fixtures {folder.name}"}
+    if path.exists():
+        try:
+            body = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise GamesError(f"{path} can't be read ({error}); delete it to start anew") from error
+    body["files"] = dict(sorted((body.get("files", {}) | {file: sha}).items()))
+    body["sets"] = dict(sorted((body.get("sets", {}) | {file: about}).items()))
+    path.write_text(json.dumps(body, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
