@@ -56,7 +56,7 @@ def _asked(name: str) -> torch.device:
 
 def _computes_bfloat16(device: torch.device) -> bool:
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device.type == "cpu":
         # Private, since torch has no public name for it; without it float32 is merely slower.
         known = getattr(torch.cpu, "_is_avx512_bf16_supported", None)

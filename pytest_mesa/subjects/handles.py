@@ -9,6 +9,8 @@ from typing import Any, Literal
 from pytest_mesa.registry.models import SubjectSpec
 from pytest_mesa.runs.cells import Cell
 
+Reads = Literal["tokens", "text", "board"]
+
 
 @dataclass(frozen=True, slots=True)
 class Handle:
@@ -31,4 +33,4 @@ class Scheme:
     name: str
     handles: Callable[[SubjectSpec], tuple[Handle, ...]]
     loader: str
-    reads: Literal["tokens", "text", "board"] = "tokens"
+    reads: Reads = "tokens"

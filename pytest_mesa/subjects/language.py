@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from pytest_mesa.instruments.stream import Stream
 from pytest_mesa.subjects.decoding import continue_greedily
 from pytest_mesa.subjects.errors import SubjectError
-from pytest_mesa.subjects.scoring import Question, option_scores, split_options
+from pytest_mesa.subjects.scoring import Question, cache_serves, option_scores, split_options
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int
@@ -133,7 +133,7 @@ class LanguageModel:
         questions = [self._question(prompt, options) for prompt in prompts]
         if not questions:
             return torch.zeros(0, len(options))
-        return option_scores(self.model, questions, self.padding)
+        return option_scores(self.model, questions, self.padding, cached=self._cached)
 
     def generate(self, prompts: Sequence[str], max_new_tokens: int) -> list[str]:
         """The most likely next token again and again, up to an end token, as text."""
@@ -148,6 +148,11 @@ class LanguageModel:
         """A token to fill rows with; no real position sees it."""
         given = (self.tokenizer.pad_token_id, self.tokenizer.eos_token_id)
         return next((int(token) for token in given if token is not None), 0)
+
+    @cached_property
+    def _cached(self) -> bool:
+        ids, _, lengths = self.encode(PROBES)
+        return cache_serves(self.model, ids[:, : int(lengths.min())])
 
     @cached_property
     def _opening(self) -> list[int]:

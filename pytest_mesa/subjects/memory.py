@@ -25,7 +25,7 @@ def parameters_in(weights: Sequence[Path]) -> int:
     Raises:
         SubjectError: a file that is no safetensors file, or is cut short.
     """
-    return sum(_parameters(path) for path in weights)
+    return sum(map(_parameters, weights))
 
 
 def _parameters(path: Path) -> int:
@@ -39,7 +39,7 @@ def _parameters(path: Path) -> int:
     try:
         tensors = {n: t for n, t in json.loads(text).items() if n != "__metadata__"}
         ends = [tensor["data_offsets"][1] for tensor in tensors.values()]
-        count = sum(prod(tensor["shape"]) for tensor in tensors.values())
+        count = sum(int(prod(tensor["shape"])) for tensor in tensors.values())
     except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         raise SubjectError(f"{path} is no safetensors file: its header is damaged") from error
     if size - 8 - length < max(ends, default=0):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr
 from importlib.util import find_spec
 from io import StringIO
@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
+from torch import nn
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
@@ -31,20 +32,11 @@ def from_folder(
         SubjectError: no causal language model, weights that don't fit it, or no tokenizer.
     """
     spread: dict[str, Any] = {}
-    if device.type == "cuda" and device.index is None and torch.cuda.device_count() > 1:
+    # A device with a number was asked for, and is the only one to use.
+    if str(device) == "cuda" and torch.cuda.device_count() > 1:
         _need("accelerate", name)
         spread["device_map"] = "auto"
-    with _explained(name), _quiet():
-        model, report = AutoModelForCausalLM.from_pretrained(
-            folder,
-            dtype=dtype,
-            local_files_only=True,
-            use_safetensors=True,
-            trust_remote_code=code,
-            output_loading_info=True,
-            **spread,
-        )
-    _complete(name, report)
+    model = _model(name, folder, dtype, use_safetensors=True, trust_remote_code=code, **spread)
     return model, _tokenizer(name, folder, trust_remote_code=code)
 
 
@@ -58,23 +50,15 @@ def from_gguf(path: Path, dtype: torch.dtype) -> Loaded:
 
     for package in ("gguf", "accelerate"):
         _need(package, path.name)
-    with _explained(str(path)), _quiet():
-        model, report = AutoModelForCausalLM.from_pretrained(
-            path.parent,
-            gguf_file=path.name,
-            dtype=dtype,
-            local_files_only=True,
-            quantization_config=GgufConfig(dequantize=True),
-            output_loading_info=True,
-        )
-    _complete(str(path), report)
+    unpacked = GgufConfig(dequantize=True)
+    model = _model(str(path), path.parent, dtype, gguf_file=path.name, quantization_config=unpacked)
     return model, _tokenizer(str(path), path.parent, gguf_file=path.name)
 
 
 def keep(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
     """Write a model that was read from GGUF as safetensors, with its tokenizer."""
     # transformers calls it quantized, and would not save it, though its weights are unpacked.
-    model.hf_quantizer = None
+    setattr(model, "hf_quantizer", None)  # noqa: B010  (torch's types know no such attribute)
     if hasattr(model.config, "quantization_config"):
         del model.config.quantization_config
     with _quiet():
@@ -86,13 +70,33 @@ def placed(model: PreTrainedModel, device: torch.device) -> PreTrainedModel:
     """The model on its device, where it was not sharded over several."""
     if getattr(model, "hf_device_map", None):
         return model
-    moved: PreTrainedModel = model.to(device)
-    return moved
+    nn.Module.to(model, device)
+    return model
 
 
 def where(model: PreTrainedModel) -> str:
     """The devices that hold the weights, for the record."""
     return ", ".join(sorted({str(weight.device) for weight in model.parameters()}))
+
+
+def _model(name: str, folder: Path, dtype: torch.dtype, **how: Any) -> PreTrainedModel:
+    load: Callable[..., Any] = AutoModelForCausalLM.from_pretrained
+    with _explained(name), _quiet():
+        model, report = load(
+            folder, dtype=dtype, local_files_only=True, output_loading_info=True, **how
+        )
+    for what, keys in (
+        ("lack", report.get("missing_keys")),
+        ("do not fit", report.get("mismatched_keys")),
+    ):
+        if keys:  # those parameters would stay as they were drawn
+            first = sorted(map(str, keys))[0]
+            raise SubjectError(
+                f"cannot load model {name}: its weights {what} {len(keys)} of the parameters that "
+                f"its config.json asks for, such as {first}"
+            )
+    loaded: PreTrainedModel = model
+    return loaded
 
 
 def _tokenizer(name: str, folder: Path, **how: Any) -> PreTrainedTokenizerBase:
@@ -106,20 +110,6 @@ def _tokenizer(name: str, folder: Path, **how: Any) -> PreTrainedTokenizerBase:
             folder, local_files_only=True, **how
         )
     return tokenizer
-
-
-def _complete(name: str, report: dict[str, Any]) -> None:
-    """Refuse weights that leave parameters of the model as they were drawn."""
-    for what, keys in (
-        ("lack", report.get("missing_keys")),
-        ("do not fit", report.get("mismatched_keys")),
-    ):
-        if keys:
-            first = sorted(map(str, keys))[0]
-            raise SubjectError(
-                f"cannot load model {name}: its weights {what} {len(keys)} of the parameters that "
-                f"its config.json asks for, such as {first}"
-            )
 
 
 def _need(package: str, name: str) -> None:

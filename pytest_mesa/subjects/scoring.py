@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 SHARED = 16  # tokens that all contexts begin with, from which on they get a run of their own
 POSITIONS = 8192  # tokens in one run
 LOGITS_BYTES = 256 * 2**20  # logits of one run, in float32
+SAME, SAME_HALF = 1e-4, 5e-2  # of the largest logit: rounding, in 32 and in 16 bits
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +72,14 @@ def _common(one: Sequence[int], other: Sequence[int]) -> int:
 
 
 def option_scores(
-    model: PreTrainedModel, questions: Sequence[Question], padding: int
+    model: PreTrainedModel, questions: Sequence[Question], padding: int, *, cached: bool
 ) -> Float[Tensor, "question option"]:
     """Summed log-probability (nats) of each option's tokens after its context.
 
     Contexts run once, and what all of them begin with once for all. The first token of every
     option is read from that run; options of more tokens go on from its cache, in batches of
-    contexts of one length.
+    contexts of one length. Where the model's cache does not serve (``cached`` false, as
+    `cache_serves` tells), options of more tokens run whole.
     """
     scores = torch.zeros(len(questions), len(questions[0].options))
     order = sorted(range(len(questions)), key=lambda i: len(questions[i].context))
@@ -87,7 +89,7 @@ def option_scores(
         for batch in _batches(model, shorter, [len(questions[i].context) for i in shorter]):
             scores[batch] = _first_tokens(model, [questions[i] for i in batch], padding)
         run: Callable[..., Tensor] = _recomputed
-        if keeps_cache(model):
+        if cached:
             run = partial(_continued, opening=_opening(model, [questions[i] for i in longer]))
         for _, group in groupby(longer, key=lambda i: len(questions[i].context)):
             same = list(group)
@@ -241,14 +243,46 @@ def kept_logits(
 
 
 def _keep(model: PreTrainedModel, kept: int | Tensor) -> dict[str, Any]:
-    return {"logits_to_keep": kept} if "logits_to_keep" in _arguments(type(model)) else {}
+    return {"logits_to_keep": kept} if "logits_to_keep" in _arguments(model) else {}
 
 
 def keeps_cache(model: PreTrainedModel) -> bool:
     """Whether the model hands out and takes back a key-value cache."""
-    return "past_key_values" in _arguments(type(model))
+    return "past_key_values" in _arguments(model)
+
+
+def cache_serves(model: PreTrainedModel, rows: Int[Tensor, "2 pos"]) -> bool:
+    """Whether going on from a shared cache, several tokens at once, gives what a whole run does.
+
+    State-space layers, for one, may start anew there. Looked at on two rows of real tokens.
+    """
+    if not keeps_cache(model):
+        return False
+    half = rows.shape[1] // 2
+    swapped = torch.tensor([1, 0, 1], device=rows.device)
+    mask = torch.ones_like(rows)
+    with torch.inference_mode():
+        whole = model(input_ids=rows, attention_mask=mask, use_cache=False).logits[swapped, half:]
+        try:
+            begun = model(input_ids=rows[:, :half], attention_mask=mask[:, :half], use_cache=True)
+            begun.past_key_values.reorder_cache(swapped)
+            resumed = model(
+                input_ids=rows[swapped, half:],
+                attention_mask=mask[swapped],
+                past_key_values=begun.past_key_values,
+                use_cache=True,
+            ).logits
+        except Exception:  # whatever a model's own cache class lacks
+            return False
+    allowed = SAME if whole.dtype == torch.float32 else SAME_HALF
+    gap = float((resumed - whole).abs().max()) / (float(whole.abs().max()) + 1e-6)
+    return gap < allowed
+
+
+def _arguments(model: PreTrainedModel) -> frozenset[str]:
+    return _parameters(type(model).forward)
 
 
 @cache
-def _arguments(kind: type[PreTrainedModel]) -> frozenset[str]:
-    return frozenset(inspect.signature(kind.forward).parameters)
+def _parameters(function: Callable[..., Any]) -> frozenset[str]:
+    return frozenset(inspect.signature(function).parameters)
