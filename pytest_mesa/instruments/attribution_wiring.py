@@ -68,6 +68,10 @@ class Attention:
             matrix = matrix * self.after.gain
         return matrix.reshape(self.count, self.width, -1)
 
+    def constant(self) -> Float[Tensor, " d_model"]:
+        """What the attention writes on top of its heads, in float32."""
+        return linear_map(self.projection)[1].float() if self.after is None else self.after.shift
+
 
 @dataclass(frozen=True, slots=True)
 class Plain:
