@@ -25,6 +25,7 @@ from pytest_mesa.instruments.attribution_edges import collect_edges
 from pytest_mesa.instruments.attribution_frame import Frame
 from pytest_mesa.instruments.attribution_graph import Graph
 from pytest_mesa.instruments.attribution_nodes import collect_nodes
+from pytest_mesa.instruments.attribution_parts import Wiring
 from pytest_mesa.instruments.attribution_paths import Path, path
 from pytest_mesa.instruments.attribution_runs import (
     Metric,
@@ -33,7 +34,6 @@ from pytest_mesa.instruments.attribution_runs import (
     for_inputs_only,
     on_input,
 )
-from pytest_mesa.instruments.attribution_wiring import Wiring
 from pytest_mesa.instruments.attribution_writes import Writes, differences, spelled_out
 from pytest_mesa.instruments.stream import SiteError
 
@@ -192,7 +192,8 @@ def _backward(
 
 
 def _metrics(metric: Metric, logits: Tensor, rows: Tensor) -> Float[Tensor, "2 pair"]:
-    return _checked(metric, logits, torch.cat([rows, rows])).detach().unflatten(0, (2, -1))
+    values = _checked(metric, logits, torch.cat([rows, rows])).detach()
+    return values.reshape(2, -1)
 
 
 def _means(values: list[Tensor]) -> tuple[float, float]:

@@ -10,13 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from pytest_mesa.instruments.attribution_norm import Norm
+from pytest_mesa.instruments.attribution_parts import Attention, Plain, Read, Wiring
 from pytest_mesa.instruments.attribution_runs import (
     answered,
     on_input,
     on_output,
     with_own_gradient,
 )
-from pytest_mesa.instruments.attribution_wiring import Attention, Plain, Read, Wiring
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
@@ -89,8 +89,7 @@ class _AttentionTap:
 
     def hook(self) -> Callable[[], None]:
         removers = [self.norm.hook()]
-        for module in self.part.modules:
-            removers.append(on_output(module, partial(self._see, module)))
+        removers += [on_output(module, partial(self._see, module)) for module in self.part.modules]
         return lambda: _call(removers)
 
     def _see(self, module: nn.Module, output: Tensor) -> None:

@@ -56,7 +56,8 @@ class Graph:
     def edges(self) -> Bool[np.ndarray, "writer reader"]:
         """Where there is an edge."""
         before = np.array([reader.before for reader in self.readers])
-        return np.arange(len(self.writers))[:, None] < before
+        table: np.ndarray = np.arange(len(self.writers))[:, None] < before
+        return table
 
     @cached_property
     def feeds(self) -> Bool[np.ndarray, "reader writer"]:
@@ -84,7 +85,7 @@ class Graph:
         while True:
             reached = (kept.any(axis=0) @ self.feeds) | self._sources
             used = (self.feeds @ kept.any(axis=1)) | self._sinks
-            fewer = kept & reached[:, None] & used
+            fewer: np.ndarray = kept & reached[:, None] & used
             if (fewer == kept).all():
                 return fewer
             kept = fewer

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from pytest_mesa.instruments.attribution_edges import Tap, by_step
+from pytest_mesa.instruments.attribution_parts import Attention, Plain, Wiring
 from pytest_mesa.instruments.attribution_runs import on_input, on_output, with_gradient
-from pytest_mesa.instruments.attribution_wiring import Attention, Plain, Wiring
 from pytest_mesa.instruments.attribution_writes import Writes
 
 if TYPE_CHECKING:

@@ -1,127 +1,23 @@
-"""How a decoder's parts are wired to its residual stream: through which norm and which map."""
+"""Find out how a decoder's parts are wired to its residual stream, on one short run."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import torch
 from torch import Tensor, nn
 
 from pytest_mesa.instruments.anatomy import Anatomy, Block
 from pytest_mesa.instruments.anatomy_trace import Seen, Trace, calls_of, trace
-from pytest_mesa.instruments.attribution_graph import Graph, Part, Reader, Writer
+from pytest_mesa.instruments.attribution_graph import Graph, Part, Port, Reader, Writer
 from pytest_mesa.instruments.attribution_norm import Norm, fit_norm, identity
+from pytest_mesa.instruments.attribution_parts import Attention, Plain, Read, Wiring, linear_map
 from pytest_mesa.instruments.attribution_ports import PORTS, Columns, find_columns
 from pytest_mesa.instruments.runner import Runner, runner_of
 from pytest_mesa.instruments.stream import SiteError, tolerance
 
 if TYPE_CHECKING:
-    from jaxtyping import Float, Int
-
-
-@dataclass(frozen=True, slots=True)
-class Read:
-    """A linear map's columns that readers of one kind own; ``first`` is the first reader."""
-
-    columns: Columns
-    first: int
-
-    def matrix(self) -> tuple[Float[Tensor, "reader width d_model"], Float[Tensor, "reader width"]]:
-        """The map's rows, reader by reader, and its bias, in float32."""
-        weight, bias = linear_map(self.columns.module)
-        return weight[self.columns.columns].float(), bias[self.columns.columns].float()
-
-
-@dataclass(frozen=True, slots=True)
-class Attention:
-    """A block's heads: ``before`` writers are seen, the heads are writers from ``first`` on.
-
-    ``after`` is a norm between the projection and the stream. A head's write is then its share
-    of the attention's write: what it adds at the scale that the norm gives the whole.
-    """
-
-    layer: int
-    norm: Norm
-    reads: tuple[Read, ...]
-    projection: nn.Module
-    write: nn.Module
-    after: Norm | None
-    count: int
-    width: int
-    before: int
-    first: int
-
-    @property
-    def modules(self) -> tuple[nn.Module, ...]:
-        """The linear maps that read, each once."""
-        return tuple(dict.fromkeys(read.columns.module for read in self.reads))
-
-    def out_matrix(self) -> Float[Tensor, "head width d_model"]:
-        """What each head's output is mapped to in the stream, in float32."""
-        weight, _ = linear_map(self.projection)
-        matrix = weight.T.float()
-        if self.after is not None:
-            if self.after.centred:
-                matrix = matrix - matrix.mean(-1, keepdim=True)
-            matrix = matrix * self.after.gain
-        return matrix.reshape(self.count, self.width, -1)
-
-    def constant(self) -> Float[Tensor, " d_model"]:
-        """What the attention writes on top of its heads, in float32."""
-        return linear_map(self.projection)[1].float() if self.after is None else self.after.shift
-
-
-@dataclass(frozen=True, slots=True)
-class Plain:
-    """An MLP or mixer: one writer, ``first``, fed by one reader; ``reads`` take its input."""
-
-    layer: int
-    part: Part
-    norm: Norm
-    reads: tuple[nn.Module, ...]
-    write: nn.Module
-    reader: int
-    before: int
-    first: int
-
-
-@dataclass(frozen=True)
-class Wiring:
-    """A decoder ready for attribution.
-
-    Args:
-        anatomy: its parts.
-        run: ids and mask to logits.
-        graph: its writers and readers.
-        parts: what each block adds, in the order in which it is added.
-        last: the module that reads the stream behind the last block.
-        unembedding: the map to logits.
-    """
-
-    anatomy: Anatomy
-    run: Runner
-    graph: Graph
-    parts: tuple[Attention | Plain, ...]
-    last: nn.Module
-    unembedding: nn.Module
-
-    @property
-    def first_block(self) -> nn.Module:
-        """Where the embedded input enters."""
-        return self.anatomy.blocks[0].module
-
-
-def linear_map(module: nn.Module) -> tuple[Float[Tensor, "out in"], Float[Tensor, " out"]]:
-    """Weight and bias of a linear map, whichever way round the weight is stored."""
-    weight = module.weight
-    if not isinstance(weight, Tensor) or weight.ndim != 2:
-        raise SiteError(f"{type(module).__name__} is no linear map with a plain weight")
-    matrix = weight.detach() if isinstance(module, nn.Linear) else weight.detach().T
-    bias = getattr(module, "bias", None)
-    zero = torch.zeros(len(matrix), dtype=matrix.dtype, device=matrix.device)
-    return matrix, bias.detach() if isinstance(bias, Tensor) else zero
+    from jaxtyping import Int
 
 
 def wire(anatomy: Anatomy, example: Int[Tensor, "batch pos"]) -> Wiring:
@@ -261,7 +157,7 @@ class _Builder:
         streams: list[tuple[Tensor, int]],
     ) -> None:
         part: Part = "mlp" if role == "mlp" else "mixer"
-        port = "mlp" if part == "mlp" else "mixer"
+        port: Port = "mlp" if part == "mlp" else "mixer"
         owner = {"mlp": block.mlp, "mixer": block.mixer, "attention": block.attention}[role]
         reads = (owner,) if owner is not None else _first_maps(block, role, run, streams[-1][0])
         by_module = {value.module: value for value in run.seen.values()}
@@ -295,13 +191,15 @@ def _after(block: Block, seen: Mapping[nn.Module, Seen], write: nn.Module) -> No
 def _first_maps(block: Block, role: str, run: Trace, stream: Tensor) -> tuple[nn.Module, ...]:
     """Where the block names no module: the maps behind the attention that read the stream."""
     outside = set() if block.attention is None else set(block.attention.modules())
-    normed = [stream]
-    for value in run.seen.values():
-        if value.input is not None and value.output is not None and _close(value.input, stream):
-            normed.append(value.output)
+    seen = run.seen.values()
+    normed = [stream] + [
+        value.output
+        for value in seen
+        if value.input is not None and value.output is not None and _close(value.input, stream)
+    ]
     found = [
         value.module
-        for value in run.seen.values()
+        for value in seen
         if value.module not in outside
         and isinstance(getattr(value.module, "weight", None), Tensor)
         and value.module.weight.ndim == 2

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from pytest_mesa.instruments.attribution_parts import Attention, Wiring
 from pytest_mesa.instruments.attribution_runs import Pairs, at_answers, on_input, on_output
-from pytest_mesa.instruments.attribution_wiring import Attention, Wiring
 from pytest_mesa.instruments.stream import SiteError
 
 if TYPE_CHECKING:
@@ -75,16 +75,16 @@ def on_heads(
     part: Attention, shape: tuple[int, ...] | torch.Size, keep: Callable[[Tensor], None]
 ) -> list[Callable[[], None]]:
     """Show a block's heads, before the output map, at the scale at which they are written."""
-    if part.after is None or part.after.module is None:
+    after = part.after
+    if after is None or after.module is None:
         return [on_input(part.projection, keep)]
-    after, held = part.after, []
+    held: list[Tensor] = []
 
     def hold(value: Tensor) -> None:
         held.append(value.reshape(*shape, -1))
 
     def scale(value: Tensor) -> None:
-        _, factor = after.hat(value.reshape(*shape, -1))
-        keep(held.pop() * factor)
+        keep(held.pop() * after.hat(value.reshape(*shape, -1))[1])
 
     return [on_input(part.projection, hold), on_input(after.module, scale)]
 

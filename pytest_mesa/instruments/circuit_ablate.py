@@ -12,8 +12,8 @@ from torch import Tensor
 
 from pytest_mesa.instruments.attribution import TOKENS
 from pytest_mesa.instruments.attribution_graph import Graph
+from pytest_mesa.instruments.attribution_parts import Wiring
 from pytest_mesa.instruments.attribution_runs import Metric, Pairs
-from pytest_mesa.instruments.attribution_wiring import Wiring
 from pytest_mesa.instruments.attribution_writes import Writes, capture
 from pytest_mesa.instruments.circuit import Circuit
 from pytest_mesa.instruments.circuit_run import run_masked

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -90,12 +91,13 @@ def _kinds(graph: Graph) -> Int[np.ndarray, "writer reader"]:
     """A number for each kind of edge."""
     writers = _numbered((writer.part, writer.layer) for writer in graph.writers)
     readers = _numbered((reader.port, reader.layer) for reader in graph.readers)
-    return writers[:, None] * (int(readers.max()) + 1) + readers
+    kinds: np.ndarray = writers[:, None] * (int(readers.max()) + 1) + readers
+    return kinds
 
 
-def _numbered(keys: object) -> Int[np.ndarray, " key"]:
-    numbers: dict[object, int] = {}
-    return np.array([numbers.setdefault(key, len(numbers)) for key in keys])  # type: ignore[attr-defined]
+def _numbered(keys: Iterable[tuple[str, int]]) -> Int[np.ndarray, " key"]:
+    numbers: dict[tuple[str, int], int] = {}
+    return np.array([numbers.setdefault(key, len(numbers)) for key in keys])
 
 
 def _share(part: int, whole: int) -> float:

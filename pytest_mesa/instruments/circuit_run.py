@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from pytest_mesa.instruments.attribution_parts import Attention, Plain, Read, Wiring
 from pytest_mesa.instruments.attribution_runs import Pairs, at_answers, on_input, on_output
-from pytest_mesa.instruments.attribution_wiring import Attention, Plain, Read, Wiring
 from pytest_mesa.instruments.attribution_writes import Writes, on_heads
 
 if TYPE_CHECKING:
@@ -132,7 +132,8 @@ class _Run:
         seen = [place for place, writer in enumerate(self.places) if writer < before]
         changes = torch.stack([self.changes[place] for place in seen])
         weights = signs[[self.places[place] for place in seen]]
-        return shared + (weights.T @ changes.flatten(1)).unflatten(1, shared.shape)
+        own: Tensor = shared + (weights.T @ changes.flatten(1)).reshape(-1, *shared.shape)
+        return own
 
     def _shared(self, before: int, value: Tensor) -> Tensor:
         return self._stream(before).reshape(value.shape).to(value)
