@@ -127,6 +127,14 @@ def test_a_canonical_net_plays_turned_positions_alike(
     )
 
 
+def test_a_square_is_where_its_piece_is_seen(canonical_net: Lc0Subject) -> None:
+    for board in (each for each in positions() if each.queens):
+        (queen, *_) = board.pieces(chess.QUEEN, board.turn) or [None]
+        if queen is not None:
+            (planes,) = canonical_net.planes([board])
+            assert planes[4].flatten()[canonical_net.square(board, queen)] == 1
+
+
 def test_history_before_a_fen_is_its_position() -> None:
     start, later = encode([chess.Board(), chess.Board("4k3/8/8/8/8/8/4P3/4K3 w - - 0 1")])
     assert not start[13:104].any()

@@ -144,15 +144,13 @@ class SquareEmbedding(nn.Module):
     """
 
     reach: Tensor
-    gain: Tensor | None
-    offset: Tensor | None
 
     def __init__(
         self,
         place: nn.Linear | None,
         embed: nn.Linear,
         norm: nn.LayerNorm | None,
-        gate: tuple[Tensor, Tensor] | None,
+        gate: tuple[nn.Parameter, nn.Parameter] | None,
         mlp: FeedForward | None,
         mlp_norm: nn.LayerNorm | None,
         activation: Function,
@@ -168,8 +166,8 @@ class SquareEmbedding(nn.Module):
         self.alpha = alpha
         self.register_buffer("reach", _reach(), persistent=False)
         gain, offset = gate or (None, None)
-        self.register_buffer("gain", gain)
-        self.register_buffer("offset", offset)
+        self.gain = gain
+        self.offset = offset
 
     def forward(self, planes: Float[Tensor, "batch 112 8 8"]) -> Float[Tensor, "batch 64 d_model"]:
         """The stream before any block."""

@@ -102,8 +102,8 @@ class Layers:
     def norm(self, record: Record, name: str, width: int, epsilon: float) -> nn.LayerNorm:
         """The layer norm ``{name}_gammas``, ``{name}_betas``."""
         norm = nn.LayerNorm(width, epsilon, device="meta")
-        norm.weight = _parameter(self.tensor(record, f"{name}_gammas", width))
-        norm.bias = _parameter(self.tensor(record, f"{name}_betas", width))
+        norm.weight = parameter(self.tensor(record, f"{name}_gammas", width))
+        norm.bias = parameter(self.tensor(record, f"{name}_betas", width))
         return norm
 
     def convolution(
@@ -132,7 +132,7 @@ class Layers:
             if not bool(torch.isfinite(weight).all() and torch.isfinite(bias).all()):
                 raise SubjectError(f"{block.path} overflows once its batch norm is folded in")
         made = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, device="meta")
-        made.weight, made.bias = _parameter(weight), _parameter(bias)
+        made.weight, made.bias = parameter(weight), parameter(bias)
         return made
 
     def pointwise(self, record: Record, name: str, inputs: int) -> nn.Linear:
@@ -151,11 +151,12 @@ class Layers:
 def dense(weight: Float[Tensor, "out in"], bias: Float[Tensor, " out"] | None = None) -> nn.Linear:
     """A linear map with given weights."""
     made = nn.Linear(weight.shape[1], weight.shape[0], bias=bias is not None, device="meta")
-    made.weight = _parameter(weight)
+    made.weight = parameter(weight)
     if bias is not None:
-        made.bias = _parameter(bias)
+        made.bias = parameter(bias)
     return made
 
 
-def _parameter(value: Tensor) -> nn.Parameter:
+def parameter(value: Tensor) -> nn.Parameter:
+    """Weights that no optimiser moves."""
     return nn.Parameter(value.detach().contiguous(), requires_grad=False)

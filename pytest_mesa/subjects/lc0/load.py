@@ -16,7 +16,7 @@ from pytest_mesa.subjects.errors import SubjectError
 from pytest_mesa.subjects.lc0 import messages, read
 from pytest_mesa.subjects.lc0.build import POLICY_HEAD, VALUE_HEAD, Builder
 from pytest_mesa.subjects.lc0.formats import InputFormat, NetFormat, check_header, read_format
-from pytest_mesa.subjects.lc0.moves import legal_indices
+from pytest_mesa.subjects.lc0.moves import legal_indices, square_index
 from pytest_mesa.subjects.lc0.net import Lc0Net, Lc0Output
 from pytest_mesa.subjects.lc0.planes import PLANES, encode, symmetry_of
 from pytest_mesa.subjects.lc0.stream import Lc0Stream
@@ -95,6 +95,10 @@ class Lc0Subject:
     def legal(self, board: chess.Board) -> dict[chess.Move, int]:
         """Legal moves with their indices in this net's policy."""
         return legal_indices(board, symmetry_of(board, self.input_format))
+
+    def square(self, board: chess.Board, square: int) -> int:
+        """Where this net has a square of the board: the site to read or patch."""
+        return square_index(square, board.turn, symmetry_of(board, self.input_format))
 
     def outputs(self, boards: Sequence[chess.Board]) -> Iterator[Lc0Output]:
         """What the net says, `CHUNK` boards at a time.

@@ -17,7 +17,7 @@ from pytest_mesa.subjects.lc0.encoders import (
     SquareEmbedding,
 )
 from pytest_mesa.subjects.lc0.formats import Embedding, NetFormat
-from pytest_mesa.subjects.lc0.layers import Layers, dense
+from pytest_mesa.subjects.lc0.layers import Layers, dense, parameter
 from pytest_mesa.subjects.lc0.messages import Record
 from pytest_mesa.subjects.lc0.planes import PLANES
 
@@ -141,25 +141,23 @@ def build_transformer(
 def _embedding(
     weights: Record, form: NetFormat, style: EncoderStyle, layers: Layers
 ) -> SquareEmbedding:
-    width = style.width
-    new = form.embedding is Embedding.PE_DENSE
-    features = layers.size(weights, "ip_emb_preproc_b") // 64 if new else 64
+    width, new = style.width, form.embedding is Embedding.PE_DENSE
+    place, features = None, 64
+    if new:
+        features = layers.size(weights, "ip_emb_preproc_b") // 64
+        place = layers.linear(weights, "ip_emb_preproc", 64 * PIECES, 64 * features)
+    embed = layers.linear(weights, "ip_emb", PLANES + features, width)
     gate = None
     if layers.size(weights, "ip_mult_gate") and layers.size(weights, "ip_add_gate"):
         gain, offset = (
-            layers.tensor(weights, name, width, 64).mT.contiguous()
+            parameter(layers.tensor(weights, name, width, 64).mT)
             for name in ("ip_mult_gate", "ip_add_gate")
         )
         gate = (gain, offset)
-    return SquareEmbedding(
-        place=layers.linear(weights, "ip_emb_preproc", 64 * PIECES, 64 * features) if new else None,
-        embed=layers.linear(weights, "ip_emb", PLANES + features, width),
-        norm=layers.norm(weights, "ip_emb_ln", width, NEW_EPSILON) if new else None,
-        gate=gate,
-        mlp=feed_forward(weights.message("ip_emb_ffn"), width, style.activation, layers)
-        if new
-        else None,
-        mlp_norm=layers.norm(weights, "ip_emb_ffn_ln", width, NEW_EPSILON) if new else None,
-        activation=FUNCTIONS[form.activation],
-        alpha=style.alpha,
-    )
+    norm, mlp, mlp_norm = None, None, None
+    if new:
+        norm = layers.norm(weights, "ip_emb_ln", width, NEW_EPSILON)
+        mlp = feed_forward(weights.message("ip_emb_ffn"), width, style.activation, layers)
+        mlp_norm = layers.norm(weights, "ip_emb_ffn_ln", width, NEW_EPSILON)
+    activation = FUNCTIONS[form.activation]
+    return SquareEmbedding(place, embed, norm, gate, mlp, mlp_norm, activation, style.alpha)
