@@ -105,6 +105,30 @@ def _add_specs(commands: Commands[argparse.ArgumentParser]) -> None:
     )
     _add_paths(check)
 
+    amend = _command(
+        commands,
+        "amend",
+        "amend:amend",
+        "record why a locked spec has changed, and lock it as it is now",
+    )
+    amend.add_argument("claim", metavar="CLAIM", help="the prediction's id")
+    amend.add_argument(
+        "--why", required=True, metavar="TEXT", help="the reason, as RESULTS.md will show it"
+    )
+    amend.add_argument(
+        "--ledger",
+        type=Path,
+        default=Path("ledger.jsonl"),
+        metavar="FILE",
+        help="the ledger (default: ledger.jsonl)",
+    )
+    amend.add_argument(
+        "--results",
+        type=Path,
+        metavar="FILE",
+        help="the rendering (default: RESULTS.md beside the ledger)",
+    )
+
     lock = _command(commands, "lock", "specs:lock", "write the hash of each spec to mesa.lock")
     _add_paths(lock)
     lock.add_argument(

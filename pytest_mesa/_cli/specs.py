@@ -50,13 +50,20 @@ def check(options: argparse.Namespace) -> int:
     paths, lock_path, root = places(options.paths)
     lock = read_lock(lock_path)
     found = _found(paths, root)
+    troubles = [*found.errors]
+    if found.loaded:
+        from pytest_mesa._cli.dry import dry_plan
+
+        troubles += filter(None, map(dry_plan, found.loaded))
+    faulty = {errors.file for errors in troubles}
     width = max((len(spec.id) for spec in found.loaded), default=0)
-    for spec in found.loaded:
+    sound = [spec for spec in found.loaded if spec.name not in faulty]
+    for spec in sound:
         out(f"{spec.id:<{width}}  {_STANDING[status(spec, lock)]}  ({spec.name})")
-    for errors in found.errors:
+    for errors in troubles:
         out(errors.render())
-    out(f"{len(found.loaded)} sound, {len(found.errors)} with errors")
-    return int(bool(found.errors))
+    out(f"{len(sound)} sound, {len(troubles)} with errors")
+    return int(bool(troubles))
 
 
 def lock(options: argparse.Namespace) -> int:

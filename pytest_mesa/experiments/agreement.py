@@ -26,7 +26,7 @@ from pytest_mesa.runs.cells import Cell, Json, Result
 from pytest_mesa.subjects.errors import SubjectError
 from pytest_mesa.subjects.schemes import Handle, reads_text, untrained_twin
 from pytest_mesa.verdicts.bounds import Bounds
-from pytest_mesa.verdicts.evidence import Evidence, Measurement
+from pytest_mesa.verdicts.evidence import Evidence, Measurement, Stratum
 from pytest_mesa.verdicts.reasons import Reason
 
 CELLS = "pytest_mesa.experiments.agreement_cells"
@@ -58,7 +58,7 @@ class AgreementStudy:
                 if reads_text(handle)
                 else exhibit_cell(prediction, handle, "exact"),
             ),
-            words=True,
+            asked_in=("tokens", "text"),
         )
 
     def read(self, prediction: Prediction, plan: Plan, results: Mapping[Cell, Result]) -> Evidence:
@@ -146,7 +146,8 @@ def _with_aspects(measurement: Measurement, rule: VerdictRule) -> Measurement:
     """Withhold what could only uphold, where no aspect is conclusively decodable."""
     if any(aspect["decodable"] for aspect in measurement.detail["aspects"].values()):
         return measurement
-    least = min(fmean(stratum.scores) for stratum in measurement.strata)
+    strata = [part for part in measurement.strata if isinstance(part, Stratum)]
+    least = min(fmean(stratum.scores) for stratum in strata)
     if Bounds(least, least).inside(rule.refuted):
         return measurement
     return replace(measurement, withheld=Reason.ASPECT_UNSEEN)

@@ -132,6 +132,7 @@ def _aspects(prediction: Prediction, handle: Handle, more: tuple[Cell, ...]) -> 
         "counts": [probed // 2, probed // 6, probed - probed // 2 - probed // 6],
         "alpha": prediction.verdict.alpha,
         "able": _able(prediction),
+        "precision": "exact",
     }
     return _part("words-aspects", prediction, handle, params, "aspects", more)
 

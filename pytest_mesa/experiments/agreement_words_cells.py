@@ -30,6 +30,7 @@ from pytest_mesa.registry.kinds import KnapsackTask
 from pytest_mesa.registry.models import Competence
 from pytest_mesa.runs.cells import Json, Result
 from pytest_mesa.subjects.asked import Asked, TextModel, phrasings
+from pytest_mesa.subjects.device import Precision
 from pytest_mesa.subjects.errors import SubjectError
 from pytest_mesa.subjects.load import load
 from pytest_mesa.tasks.knapsack.contrasts import draw_disagreeing
@@ -61,10 +62,11 @@ def choose(params: Mapping[str, Json], inputs: tuple[Result, ...], _folder: Path
     Raises:
         SubjectError: no wording reaches the model as it was meant.
     """
-    model: Any = load(params["subject"], inputs)
+    model: Any = load(params["subject"], inputs, precision="fast")
     instances = draw(_task(params), params["count"], _rng(params, CHOOSE_STREAM))
     best = optimum(instances)
-    tried, garbled = [], []
+    tried: list[dict[str, Any]] = []
+    garbled: list[str] = []
     for asked in _all_wordings(params, model):
         if fault := asked.garbled(instances):
             garbled.append(f"{asked.label}: {fault}")
@@ -91,7 +93,7 @@ def choose(params: Mapping[str, Json], inputs: tuple[Result, ...], _folder: Path
 
 def every_wording(params: Mapping[str, Json], inputs: tuple[Result, ...], _folder: Path) -> Payload:
     """All wordings that a model has."""
-    model: Any = load(params["subject"], inputs)
+    model: Any = load(params["subject"], inputs, precision="fast")
     return {"kept": [asked.phrasing.to_json() for asked in _all_wordings(params, model)]}
 
 
@@ -130,6 +132,7 @@ def competence(params: Mapping[str, Json], inputs: tuple[Result, ...], _folder: 
     provenance = getattr(model, "provenance", None)
     return {
         "competence": right.mean(0).tolist(),
+        "unskilled": often / asked,
         "weights_sha": model.weights_sha,
         "detail": {"words": words} | ({"model": provenance.to_json()} if provenance else {}),
         "wrong": wrong[np.argsort(size(fresh)[wrong], kind="stable")].tolist(),
@@ -272,7 +275,9 @@ def _subject(
 ) -> tuple[Any, list[Asked], tuple[Result, ...]]:
     """The model, its wordings, the best first, and the results that follow its own inputs."""
     own, more = inputs[: params["own"]], inputs[params["own"] :]
-    model: Any = load(params["subject"], own)
+    # Options are read off plain runs; what looks inside asks for more precision.
+    precision: Precision = params.get("precision", "fast")
+    model: Any = load(params["subject"], own, precision=precision)
     kept = [Phrasing(**way) for way in more[0].payload["kept"]]
     return model, [_asked(params, model, way) for way in kept], more
 

@@ -14,10 +14,15 @@ from pytest_mesa.experiments.base import Plan
 from pytest_mesa.registry.models import Prediction, SubjectSpec
 from pytest_mesa.runs.cells import Cell, Json, Result
 from pytest_mesa.subjects.errors import SubjectError
-from pytest_mesa.subjects.schemes import Handle, handles, reads_text
+from pytest_mesa.subjects.handles import Handle, Reads
+from pytest_mesa.subjects.schemes import handles, judged, reads_text, scheme
 from pytest_mesa.verdicts.evidence import Evidence, Measurement, Stratum
 
-PART = ("strata", "rivals", "competence", "detection_limit", "weights_sha", "detail")
+PART = (
+    *("strata", "rivals", "competence", "unskilled"),
+    *("detection_limit", "weights_sha", "detail"),
+)
+_READ = {"tokens": "the task's own tokens", "text": "text", "board": "boards"}
 Parts = Callable[[Handle], tuple[Cell, ...]]  # the part cells of one subject
 
 
@@ -79,7 +84,7 @@ def merge(params: Mapping[str, Json], inputs: tuple[Result, ...], _folder: Path)
         for name in ("strata", "rivals", "competence"):
             merged[name].extend(part.get(name, []))
         merged["detail"].update(part.get("detail", {}))
-        for name in ("detection_limit", "weights_sha"):
+        for name in ("detection_limit", "unskilled", "weights_sha"):
             if part.get(name) is not None:
                 merged[name] = part[name]
     return {"label": params["label"], "combine": params["combine"], **merged}
@@ -103,6 +108,7 @@ def measurement(payload: Mapping[str, Any]) -> Measurement:
         strata=_strata(payload["strata"]),
         combine=payload["combine"],
         competence=tuple(payload["competence"]),
+        unskilled=payload.get("unskilled"),
         rivals=_strata(payload["rivals"]),
         detection_limit=payload.get("detection_limit"),
         weights_sha=payload.get("weights_sha", ""),
@@ -118,40 +124,33 @@ def plan_lineup(
     combine: str,
     exhibits: Callable[[Handle], tuple[Cell, ...]] = lambda _handle: (),
     *,
-    words: bool = False,
+    asked_in: tuple[Reads, ...] = ("tokens",),
 ) -> Plan:
     """Lay out a measurement for every subject and control, and exhibits of the first subject.
 
-    ``words`` says that the kind can ask subjects that read text. Controls that read text are
-    for such line-ups alone, which in turn need one in either role.
+    ``asked_in`` says what the kind can ask its subjects in. Controls that read text are for
+    line-ups that do, which in turn need one in either role.
 
     Raises:
         SubjectError: a subject or control that does not exist, or that reads what the kind
             does not write; a line-up asked in words without controls that are.
     """
-    subjects = _all_handles(prediction.subjects, released)
-    detect = _all_handles(prediction.controls.must_detect, released)
-    detect_not = _all_handles(prediction.controls.must_not_detect, released)
+    chosen = judged(prediction.subjects, released)
+    subjects = _handles(prediction.subjects, released, ("subjects",), chosen)
+    detect, detect_not = (
+        _handles(getattr(prediction.controls, role), released, ("controls", role))
+        for role in ("must_detect", "must_not_detect")
+    )
     in_words = any(map(reads_text, subjects))
-    for handle in (*subjects, *detect, *detect_not):
-        if reads_text(handle) and not words:
-            raise SubjectError(
-                f"{handle.label} reads text, and the experiment "
-                f"'{prediction.experiment.kind}' cannot ask in words"
-            )
-    for role, controls in (("must_detect", detect), ("must_not_detect", detect_not)):
-        if in_words and not any(map(reads_text, controls)):
-            raise SubjectError(
-                f"a line-up that is asked in words needs a control that is, in controls.{role}: "
-                "add {ref: 'scripted:exact'} or another scripted model",
-                at=("controls", role),
-            )
+    _check_readers(prediction, (*subjects, *detect, *detect_not), asked_in)
+    if in_words:
+        _check_controls({"must_detect": detect, "must_not_detect": detect_not})
 
-    def cells(chosen: list[Handle], parts: Parts) -> tuple[Cell, ...]:
-        return tuple(measurement_cell(handle, parts(handle), combine) for handle in chosen)
+    def cells(asked: list[Handle], parts: Parts) -> tuple[Cell, ...]:
+        return tuple(measurement_cell(handle, parts(handle), combine) for handle in asked)
 
-    def controls_of(chosen: list[Handle]) -> tuple[Cell, ...]:
-        return cells([h for h in chosen if in_words or not reads_text(h)], control_parts)
+    def controls_of(asked: list[Handle]) -> tuple[Cell, ...]:
+        return cells([h for h in asked if in_words or not reads_text(h)], control_parts)
 
     return Plan(
         subjects=cells(subjects, subject_parts),
@@ -161,8 +160,45 @@ def plan_lineup(
     )
 
 
-def _all_handles(specs: tuple[SubjectSpec, ...], released: str | None) -> list[Handle]:
-    return [handle for spec in specs for handle in handles(spec, released)]
+def _handles(
+    specs: tuple[SubjectSpec, ...],
+    released: str | None,
+    where: tuple[str, ...],
+    chosen: tuple[SubjectSpec, ...] | None = None,
+) -> list[Handle]:
+    """The subjects of the chosen lines (of all); errors say where in the spec a line stands."""
+    found: list[Handle] = []
+    for index, spec in enumerate(specs):
+        if chosen is not None and spec not in chosen:
+            continue
+        try:
+            found += handles(spec, released)
+        except SubjectError as error:
+            raise SubjectError(str(error), at=error.at or (*where, index)) from error
+    return found
+
+
+def _check_readers(
+    prediction: Prediction, asked: tuple[Handle, ...], asked_in: tuple[Reads, ...]
+) -> None:
+    for handle in asked:
+        if (read := scheme(str(handle.params["scheme"])).reads) not in asked_in:
+            ways = " or ".join(_READ[way] for way in asked_in)
+            raise SubjectError(
+                f"{handle.label} reads {_READ[read]}, and the experiment "
+                f"'{prediction.experiment.kind}' asks in {ways}"
+            )
+
+
+def _check_controls(roles: Mapping[str, list[Handle]]) -> None:
+    """Hold a line-up that is asked in words to controls that are, in both roles."""
+    for role, controls in roles.items():
+        if not any(map(reads_text, controls)):
+            raise SubjectError(
+                f"a line-up that is asked in words needs a control that is, in controls.{role}: "
+                "add {ref: 'scripted:exact'} or another scripted model",
+                at=("controls", role),
+            )
 
 
 def read_lineup(plan: Plan, results: Mapping[Cell, Result]) -> Evidence:

@@ -75,6 +75,19 @@ def load_text(text: str, file: str = "<text>", path: Path | None = None) -> Load
     return LoadedPrediction(prediction, path or Path(file), line, spec_sha(prediction), file)
 
 
+def located(loaded: LoadedPrediction, message: str, at: tuple[str | int, ...] = ()) -> SpecErrors:
+    """An error in a spec that reads well, at the entry that ``at`` leads to from its top."""
+    source = screened(decoded(read_bytes(loaded.path, loaded.name), loaded.name), loaded.name)
+    _, node = parse(source)
+    line, col = loaded.line, 1
+    for step in at:
+        if step not in node.children:
+            break
+        node = node.children[step]
+        line, col = node.name if node.children else (node.line, node.col)
+    return SpecErrors([source.error(message, line, col)])
+
+
 def collect(
     paths: Iterable[str | os.PathLike[str]], root: str | os.PathLike[str] | None = None
 ) -> Collection:

@@ -119,6 +119,7 @@ def assess_competence(
         lower=lower,
         n=len(scores),
         at_least=competence.at_least,
+        unskilled=measurement.unskilled,
     )
 
 

@@ -76,12 +76,14 @@ class Measurement:
     ``<rival>/<stratum>`` and drawn on that stratum's draws, in the same order; where a rival
     reaches what the algorithm reaches, it explains the effect. Every rival answers in every
     stratum. ``withheld`` is set where the experiment itself found that it cannot answer.
+    ``unskilled`` is what the best constant answer scores at the task, where that is known.
     """
 
     label: str
     strata: tuple[Stratum | Interval, ...]
     combine: Combine = "hull"
     competence: tuple[float, ...] = ()
+    unskilled: float | None = None
     rivals: tuple[Stratum, ...] = ()
     detection_limit: float | None = None
     withheld: Reason | None = None

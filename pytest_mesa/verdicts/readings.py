@@ -103,12 +103,16 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class CompetenceReading:
-    """A subject's score at its task, and its one-sided lower confidence bound."""
+    """A subject's score at its task, and its one-sided lower confidence bound.
+
+    ``unskilled`` is what always giving the same answer scores, where that is known.
+    """
 
     estimate: float
     lower: float
     n: int
     at_least: float
+    unskilled: float | None = None
 
     @property
     def ok(self) -> bool:

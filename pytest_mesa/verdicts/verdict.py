@@ -114,7 +114,10 @@ class Verdict:
 
 
 def _competence_json(reading: CompetenceReading | None) -> dict[str, Any] | None:
-    return None if reading is None else {**_plain(reading), "ok": reading.ok}
+    if reading is None:
+        return None
+    known = {name: value for name, value in _plain(reading).items() if value is not None}
+    return {**known, "ok": reading.ok}
 
 
 def _subject_json(subject: SubjectReading) -> dict[str, Any]:

@@ -86,6 +86,11 @@ def _subject(rule: VerdictRule, reason: Reason, subject: SubjectReading) -> str:
         return (
             f"{subject.label} scores {able.estimate:.3f} at the task, at least {able.lower:.3f} "
             f"after {able.n} instances, where {able.at_least:g} is required"
+            + (
+                ""
+                if able.unskilled is None
+                else f" and always the same answer scores {able.unskilled:.3f}"
+            )
         )
     regions = f"{region_text(rule.predicted)} or {region_text(rule.refuted)}"
     return (
