@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from pytest_mesa.instruments.anatomy_parts import Parts, miss, mixes
+from pytest_mesa.instruments.anatomy_parts import Parts, mixes, pattern_of
 from pytest_mesa.instruments.anatomy_trace import Call, Trace, trace
+from pytest_mesa.instruments.anatomy_writes import miss
 from pytest_mesa.instruments.stream import SiteError, Stream, tolerance
 
 if TYPE_CHECKING:
@@ -31,7 +32,8 @@ def sums(layer: int, call: Call, run: Trace, parts: Parts) -> str | None:
     equals a summand is then found out.
     """
     if not parts.writes:
-        why = ": a norm follows the sum" if parts.attention_write or parts.mlp_write else ""
+        known = parts.attention_write or parts.mixer_write or parts.mlp_write
+        why = ": a norm or a factor follows them" if known else ""
         return f"at layer {layer}, no modules' outputs sum to the block's change of the stream{why}"
     owned = (parts.attention_write, parts.mixer_write, parts.mlp_write)
     for name in parts.writes:
@@ -89,6 +91,12 @@ def check_heads(layer: int, call: Call, run: Trace, parts: Parts) -> None:
         raise SiteError(
             f"at layer {layer}, {heads.count} heads in {heads.groups} groups do not divide "
             f"the {size} numbers that {heads.projection} reads"
+        )
+    pattern = pattern_of(run, attention)
+    if pattern is not None and seen.start < pattern.time:
+        raise SiteError(
+            f"at layer {layer}, {heads.projection} reads no heads: it runs before {attention} "
+            "makes its attention pattern"
         )
     what = parts.attention_write
     if what is None:

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import combinations
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from pytest_mesa.instruments.anatomy_trace import Pattern, Seen, Trace
+from pytest_mesa.instruments.anatomy_writes import find_unsummed_writes, find_writes
 
 if TYPE_CHECKING:
     from jaxtyping import Float
-
-LARGEST_SUM = 3  # attention, a state-space mixer beside it, MLP
-EXCESS = 4.0  # rounding steps of the summands by which a sum may miss
-EXACT = 0.2  # of what a sum may miss: as close as float32 gets, so no larger sum is tried
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,89 +42,6 @@ class Parts:
 def inside(name: str, outer: str) -> bool:
     """Whether a name is a module's own or that of a module within it."""
     return name == outer or name.startswith(outer + ".")
-
-
-def miss(run: Trace, names: Iterable[str]) -> float:
-    """How far the named outputs are from summing to the block's change, in roundings.
-
-    At most 1 where they do: the largest difference, as a multiple of what adding numbers of
-    this size in this precision can lose.
-    """
-    total, size = torch.zeros_like(run.before), run.before.abs() + run.after.abs()
-    for name in names:
-        output = run.seen[name].output
-        if output is None:
-            return float("inf")
-        total, size = total + output, size + output.abs()
-    allowed = EXCESS * torch.finfo(run.before.dtype).eps * size
-    allowed = allowed + 1e-5 * run.change.abs().max()
-    return float(((run.change - total).abs() / (allowed + 1e-30)).max())
-
-
-def candidates(run: Trace) -> list[str]:
-    """Modules called once with an output like the stream's, one for each different output.
-
-    Of modules with equal outputs the outermost stands for all, the earliest of several.
-    """
-    kept: list[str] = []
-    by_depth = sorted(run.seen, key=lambda name: (name.count("."), run.seen[name].end))
-    for name in by_depth:
-        seen = run.seen[name]
-        if seen.output is None or seen.calls > 1 or not bool(seen.output.any()):
-            continue
-        if not any(_equal(seen.output, run.seen[other].output) for other in kept):
-            kept.append(name)
-    return sorted(kept, key=lambda name: run.seen[name].end)
-
-
-def _equal(one: Tensor, other: Tensor | None) -> bool:
-    return other is not None and torch.equal(one, other)
-
-
-def find_writes(run: Trace) -> tuple[str, ...]:
-    """The fewest outputs that sum to the block's change, in call order; empty if none do.
-
-    A larger sum wins only where it fits far better: in low precision a small write can hide
-    within the rounding of a large one.
-    """
-    names = candidates(run)
-    best: tuple[float, tuple[str, ...]] = (1.0, ())
-    for count in range(1, LARGEST_SUM + 1):
-        if best[0] < EXACT:
-            break
-        for chosen in combinations(names, count):
-            gap = miss(run, chosen)
-            if gap < (best[0] / 4 if best[1] else best[0]):
-                best = (gap, chosen)
-    return best[1]
-
-
-def find_normed_writes(run: Trace) -> tuple[str, ...]:
-    """The outputs that are added to the stream before norms, in post-norm blocks.
-
-    Each norm reads the stream so far plus one output, and what it gives is the stream from
-    there on; the last one gives the block's output. Empty where a block is not built so.
-    """
-    names = candidates(run)
-    stream, writes = run.before, []
-    for seen in sorted(run.seen.values(), key=lambda seen: seen.end):
-        if (
-            seen.calls > 1
-            or seen.input is None
-            or seen.output is None
-            or seen.input.shape != stream.shape
-        ):
-            continue
-        added = seen.input - stream
-        for name in names:
-            write = run.seen[name]
-            if write.end < seen.start and write.output is not None:
-                near = EXCESS * torch.finfo(stream.dtype).eps * (seen.input.abs() + stream.abs())
-                if bool(((added - write.output).abs() <= near + 1e-5 * added.abs().max()).all()):
-                    writes.append(name)
-                    stream = seen.output
-                    break
-    return tuple(writes) if torch.equal(stream, run.after) else ()
 
 
 def find_attention(run: Trace) -> str | None:
@@ -235,8 +147,7 @@ def find_parts(run: Trace, altered: Trace) -> Parts:
     """Everything about one block that a run of it shows."""
     attention = find_attention(run)
     mixer = find_mixer(run, altered, attention)
-    writes = find_writes(run)
-    return assign(run, attention, mixer, writes, () if writes else find_normed_writes(run))
+    return assign(run, attention, mixer, find_writes(run))
 
 
 def assign(
@@ -244,13 +155,9 @@ def assign(
     attention: str | None,
     mixer: str | None,
     writes: tuple[str, ...],
-    normed: tuple[str, ...] = (),
 ) -> Parts:
-    """Say whose each write is. What belongs to no attention or mixer is the MLP's.
-
-    ``normed`` are the writes of a block whose writes do not sum, as norms come after them.
-    """
-    left = list(writes or normed)
+    """Say whose each write is. What belongs to no attention or mixer is the MLP's."""
+    left = list(writes or find_unsummed_writes(run))
     owned: dict[str, str | None] = {"attention": None, "mixer": None}
     for role, owner in (("attention", attention), ("mixer", mixer)):
         if owner is not None:
@@ -274,10 +181,9 @@ def write_of(run: Trace, owner: str, writes: list[str]) -> str | None:
     for name in writes:
         if inside(name, owner) or inside(owner, name):
             return name
-    source = run.seen[owner].output
     for name in writes:
-        given = run.seen[name].input
-        if source is not None and given is not None and torch.equal(source, given):
+        scales = all(weight.ndim < 2 for weight in run.seen[name].module.parameters())
+        if scales and _is_source(run.seen[owner], run.seen[name].input):
             return name
     return None
 

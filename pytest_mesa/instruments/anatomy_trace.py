@@ -193,7 +193,7 @@ class _Watch:
         if value.shape[:2] == (batch, length):
             return value.clone()
         if value.ndim == 2 and len(value) == batch * length:
-            return value.unflatten(0, (batch, length)).clone()
+            return value.reshape(batch, length, -1).clone()
         return None
 
 

@@ -102,8 +102,8 @@ def _block(layer: int, name: str, call: Call, given: Mapping[str, Any]) -> tuple
     parts = _override(layer, call, run, altered, found, given)
     anatomy_checks.check_heads(layer, call, run, parts)
     reason = anatomy_checks.sums(layer, call, run, parts)
-    moved = (parts.attention_write, parts.mlp_write) != (found.attention_write, found.mlp_write)
-    if reason and moved:
+    were, are = ((p.attention_write, p.mlp_write) for p in (found, parts))
+    if reason and were != are and any(were):
         raise SiteError(f"{reason}; the parts named do not fit this net")
     return _as_block(name, call.block, run, parts), reason
 
@@ -113,7 +113,6 @@ def _override(
 ) -> Parts:
     """The parts found, with those that the user names instead."""
     where = f"block {layer} ({type(call.block).__name__})"
-    modules = dict(call.block.named_modules())
 
     def named(key: str) -> str | None:
         if key not in given or not _has(call.block, given[key]):
@@ -135,11 +134,17 @@ def _override(
         parts = replace(parts, mlp=mlp)
         own = anatomy_parts.write_of(run, mlp, list(parts.writes))
         writes["mlp_write"] = writes["mlp_write"] or own or mlp
-    if any(writes.values()):
-        parts = replace(parts, **{key: name for key, name in writes.items() if name})
-        all_writes = (parts.attention_write, parts.mixer_write, parts.mlp_write)
-        parts = replace(parts, writes=tuple(name for name in all_writes if name in modules))
-    return parts
+    attention_write = writes["attention_write"] or parts.attention_write
+    mlp_write = writes["mlp_write"] or parts.mlp_write
+    if (attention_write, mlp_write) == (parts.attention_write, parts.mlp_write):
+        return parts
+    together = (attention_write, parts.mixer_write, mlp_write)
+    return replace(
+        parts,
+        attention_write=attention_write,
+        mlp_write=mlp_write,
+        writes=tuple(name for name in together if name is not None),
+    )
 
 
 def _override_heads(
@@ -204,12 +209,10 @@ def _as_block(name: str, block: nn.Module, run: Trace, parts: Parts) -> Block:
     def module(part: str | None) -> nn.Module | None:
         return None if part is None else run.seen[part].module
 
-    heads = parts.heads and Heads(
-        run.seen[parts.heads.projection].module,
-        parts.heads.count,
-        parts.heads.width,
-        parts.heads.groups,
-    )
+    heads = None
+    if parts.heads is not None:
+        projection = run.seen[parts.heads.projection].module
+        heads = Heads(projection, parts.heads.count, parts.heads.width, parts.heads.groups)
     return Block(
         name=name,
         module=block,

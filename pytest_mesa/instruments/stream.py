@@ -40,15 +40,14 @@ class Site:
 def find_blocks(module: nn.Module) -> list[nn.Module]:
     """The blocks of a decoder: the longest list of children of one class, outermost first.
 
+    Hybrid nets have blocks of several classes: where no list is of one class, the longest.
+
     Raises:
         SiteError: no `nn.ModuleList` with at least one child.
     """
-    best: list[nn.Module] = []
-    for child in module.modules():
-        if isinstance(child, nn.ModuleList) and len(child) > len(best):
-            blocks = list(child)
-            if len({type(block) for block in blocks}) == 1:
-                best = blocks
+    lists = [list(child) for child in module.modules() if isinstance(child, nn.ModuleList)]
+    alike = [blocks for blocks in lists if len({type(block) for block in blocks}) == 1]
+    best = max(alike or lists, key=len, default=[])
     if not best:
         raise SiteError("found no list of same-class blocks; name the blocks")
     return best
