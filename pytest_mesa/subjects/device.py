@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Literal
 
 import torch
@@ -14,13 +13,13 @@ from pytest_mesa.subjects.errors import SubjectError
 Precision = Literal["exact", "fast"]
 
 
-def choose_device() -> torch.device:
-    """MESA_DEVICE where it is set, else CUDA, Apple's MPS, the CPU, whichever is there first.
+def choose_device(asked: str = "") -> torch.device:
+    """The asked device, else CUDA, Apple's MPS, the CPU, whichever is there first.
 
     Raises:
-        SubjectError: MESA_DEVICE names none, or one that is not there.
+        SubjectError: there is no device of that name, or not here.
     """
-    if asked := os.environ.get("MESA_DEVICE"):
+    if asked:
         return _asked(asked)
     if torch.cuda.is_available():
         return torch.device("cuda")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from functools import lru_cache
 from importlib import import_module
@@ -23,7 +24,7 @@ from pytest_mesa.subjects.games_recipes import FAMILY, GamesRecipe
 from pytest_mesa.subjects.recipes import from_params
 from pytest_mesa.subjects.schemes import scheme
 
-KEPT = 4  # subjects in memory: a cell needs one or two
+KEPT = 4  # small subjects in memory: a cell needs one or two
 
 T = TypeVar("T")
 
@@ -76,7 +77,9 @@ def load(
     *,
     precision: Precision = "exact",
 ) -> Any:
-    """The subject that a handle describes; the last few stay loaded, as cells share them.
+    """The subject that a handle describes.
+
+    The last few nets trained here stay loaded, and the last released model, as cells share them.
 
     Args:
         params: the handle's parameters.
@@ -88,7 +91,10 @@ def load(
     Raises:
         SubjectError: no such scheme or net, or a subject of another kind.
     """
-    subject = _loaded(canonical({**params, "precision": precision}), inputs)
+    told = {**params, "precision": precision, "device": os.environ.get("MESA_DEVICE", "")}
+    names = tuple(str(result.context.get("name", "")) for result in inputs)
+    keep = _small if scheme(params["scheme"]).reads == "tokens" else _large
+    subject = keep(canonical(told), inputs, names)
     if not isinstance(subject, kind):
         raise SubjectError(
             f"{subject.label} is a {type(subject).__name__}, where the experiment works on a "
@@ -98,6 +104,16 @@ def load(
 
 
 @lru_cache(maxsize=KEPT)
+def _small(encoded: bytes, inputs: tuple[Result, ...], _names: tuple[str, ...]) -> Any:
+    return _loaded(encoded, inputs)
+
+
+@lru_cache(maxsize=1)
+def _large(encoded: bytes, inputs: tuple[Result, ...], _names: tuple[str, ...]) -> Any:
+    _large.cache_clear()  # the one before must go first, or there may be no room for two
+    return _loaded(encoded, inputs)
+
+
 def _loaded(encoded: bytes, inputs: tuple[Result, ...]) -> Any:
     params = json.loads(encoded)
     module, function = scheme(params["scheme"]).loader.split(":")

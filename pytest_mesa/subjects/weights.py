@@ -74,7 +74,7 @@ def language_model(params: Mapping[str, Json], inputs: tuple[Result, ...]) -> La
     (prepared,) = inputs
     name = prepared.context["name"]
     code = bool(params.get("code"))
-    device = choose_device()
+    device = choose_device(params["device"])
     dtype = choose_dtype(device, params["precision"], params.get("dtype", ""))
     parameters = prepared.payload["parameters"]
     memory.check(name, memory.needed(parameters, dtype), device)
