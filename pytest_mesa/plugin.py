@@ -94,8 +94,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="LIST",
         help="comma-separated outcomes that make the run fail: fail and error (status 1), "
         "inconclusive (status 10), drift (the verdict differs from the newest one in the "
-        f"ledger, status 1), or none (default: {FAIL_ON}). Status 12 means that the ledger "
-        "could not be written or is damaged",
+        "ledger, or from that of --mesa-compare, status 1), regression (likewise, but only a "
+        "claim that held and is refuted by the same spec on other weights), or none "
+        f"(default: {FAIL_ON}). Status 12 means that the ledger could not be written or is "
+        "damaged",
+    )
+    add(
+        "--mesa-compare",
+        metavar="SIDE",
+        help="compare each verdict with that of a release before: a line-up or model of the "
+        "ledger, @REVISION, a git commit or tag, or another ledger file",
     )
     parser.addini(
         "mesa_predictions",

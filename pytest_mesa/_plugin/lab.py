@@ -9,9 +9,10 @@ from typing import Any, Protocol
 import pytest
 
 from pytest_mesa._plugin.options import Options
-from pytest_mesa.ledger.append import read
 from pytest_mesa.ledger.errors import LedgerError
-from pytest_mesa.ledger.records import item, latest
+from pytest_mesa.ledger.index import Index, scan
+from pytest_mesa.ledger.records import item
+from pytest_mesa.ledger.sides import Side, select
 from pytest_mesa.registry.loader import LoadedPrediction
 from pytest_mesa.runs.execute import Event, LocalExecutor
 from pytest_mesa.session import Counts, Run, run_prediction
@@ -57,12 +58,24 @@ class Lab:
         return LocalExecutor(settings.store(), settings.workers)
 
     @cached_property
-    def _past(self) -> dict[tuple[str, str], dict[str, Any]]:
-        try:
-            return latest(read(self.options.ledger))
-        except LedgerError:
-            # The controller refuses a damaged ledger with its own message and status.
-            return {}
+    def past(self) -> Index:
+        """The ledger as it was when it was first looked at.
+
+        Raises:
+            LedgerError: it is damaged.
+        """
+        return scan(self.options.ledger)
+
+    @cached_property
+    def baseline(self) -> Side | None:
+        """The release that ``--mesa-compare`` names.
+
+        Raises:
+            SideError: nothing goes by that name.
+            LedgerError: a ledger is damaged.
+        """
+        name = self.options.compare
+        return select(self.past, name, self.options.here) if name is not None else None
 
     def run(self, nodeid: str, loaded: LoadedPrediction, model_ref: str | None) -> Run:
         """Run one prediction, showing its progress."""
@@ -87,8 +100,16 @@ class Lab:
         return run
 
     def previous(self, run: Run) -> Mapping[str, Any] | None:
-        """The newest recorded verdict on what this run was about."""
-        return self._past.get(item(run.record)) if run.record is not None else None
+        """The verdict to compare with: the release's of ``--mesa-compare``, or the newest one."""
+        if run.record is None:
+            return None
+        try:
+            if self.baseline is not None:
+                return self.baseline.match(run.record)
+            return self.past.newest(item(run.record))
+        except LedgerError:
+            # The controller refuses a damaged ledger with its own message and status.
+            return None
 
     def close(self) -> None:
         """End the worker processes."""

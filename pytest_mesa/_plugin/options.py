@@ -25,6 +25,7 @@ class Gate(StrEnum):
     INCONCLUSIVE = "inconclusive"
     ERROR = "error"
     DRIFT = "drift"
+    REGRESSION = "regression"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,8 @@ class Options:
     ``folders`` are the registry's own directories, in which every YAML file is a spec.
     ``paths_given`` tells that the user named what to collect. ``models`` maps the short name
     in an item's id to the model reference. ``hardware`` are the environment variables that
-    tell every process where models run and how much memory they may take.
+    tell every process where models run and how much memory they may take. ``compare`` names
+    the release to compare with; files it may name are relative to ``here``.
     """
 
     root: Path
@@ -47,6 +49,8 @@ class Options:
     ledger: Path
     results: Path
     settings: Settings
+    here: Path
+    compare: str | None
 
 
 def read_options(config: pytest.Config) -> Options:
@@ -90,6 +94,8 @@ def read_options(config: pytest.Config) -> Options:
             # Cells must see one thread in every process, or sums differ between -n 2 and none.
             workers=0 if is_xdist_worker(config) else None,
         ),
+        here=here,
+        compare=config.getoption("mesa_compare"),
     )
 
 

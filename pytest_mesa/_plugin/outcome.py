@@ -8,6 +8,7 @@ from textwrap import fill, indent
 from typing import Any
 
 from pytest_mesa._plugin.options import Gate
+from pytest_mesa.ledger.compare import compare
 from pytest_mesa.registry.loader import LoadedPrediction
 from pytest_mesa.registry.lock import LockStatus
 from pytest_mesa.report.terminal import bounds_text, controls_text, region_text
@@ -42,6 +43,7 @@ _PASSED = ("passed", ".", "PASSED", "green")
 _REFUTED_GATED = ("failed", "F", "REFUTED", "red")
 _REFUTED = ("refuted", "r", "REFUTED", "red")
 _DRIFTED = ("failed", "F", "DRIFTED", "red")
+_REGRESSED = ("failed", "F", "REGRESSED", "red")
 _INCONCLUSIVE = ("inconclusive", "?", "INCONCLUSIVE", "yellow")
 _ERROR_GATED = ("error", "E", "ERROR", "red")
 # 'error' would make pytest print each under ERRORS and colour the run red.
@@ -58,8 +60,8 @@ def judge(
 ) -> Shown:
     """Turn a finished run into an outcome.
 
-    ``previous`` is the newest record of the same prediction on the same line-up. ``details``
-    adds the traceback of code that raised.
+    ``previous`` is the record to compare with. ``details`` adds the traceback of code that
+    raised.
     """
     record = run.record
     if record is None:
@@ -69,7 +71,10 @@ def judge(
     note = f"was {previous['verdict']}" if previous is not None and drifted else ""
     gated = outcome.value in fail_on and outcome is not Outcome.INCONCLUSIVE
     drift_gated = drifted and Gate.DRIFT in fail_on
-    if drift_gated and not gated:
+    regressed = Gate.REGRESSION in fail_on and compare(previous, record).is_regression
+    if regressed and not gated:
+        style, title = _REGRESSED, f"The claim held before ({note}), and is refuted now"
+    elif drift_gated and not gated:
         style, title = _DRIFTED, f"The verdict has changed: it {note}, now {outcome.value}"
     elif outcome is Outcome.PASS:
         style, title = _PASSED, "Claim upheld"
@@ -82,7 +87,7 @@ def judge(
         title = f"No verdict, the run broke ({record['reason']})"
     return Shown(
         *style,
-        failed=gated or drift_gated,
+        failed=gated or drift_gated or regressed,
         headline=_headline(record, run.message),
         text=_explanation(title, record, run, details=details),
         note=note,

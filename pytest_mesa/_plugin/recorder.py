@@ -14,13 +14,17 @@ from pytest_mesa._plugin.lab import Lab
 from pytest_mesa._plugin.options import Gate, Options, is_spec_file
 from pytest_mesa._plugin.outcome import judge
 from pytest_mesa.ledger.append import append, read
+from pytest_mesa.ledger.compare import compare
 from pytest_mesa.ledger.errors import LedgerError, RecordError
+from pytest_mesa.ledger.index import scan
 from pytest_mesa.ledger.records import item as item_key
-from pytest_mesa.ledger.records import latest, unchanged
+from pytest_mesa.ledger.records import unchanged
+from pytest_mesa.ledger.sides import SideError
 from pytest_mesa.ledger.verify import verify
-from pytest_mesa.registry.errors import SpecErrors
+from pytest_mesa.registry.errors import SpecErrors, printable
 from pytest_mesa.registry.files import write_atomically
 from pytest_mesa.registry.loader import load
+from pytest_mesa.report.comparison import lines as comparison_lines
 from pytest_mesa.report.terminal import Row, verdict_table
 from pytest_mesa.session import Counts, lost_run, run_record
 
@@ -68,10 +72,22 @@ class Recorder:
 
         Raises:
             pytest.exit.Exception: with status 12.
+            pytest.UsageError: ``--mesa-compare`` names nothing that is there.
         """
         ledger = self._options.ledger
-        if session.config.option.collectonly or not ledger.exists():
+        if session.config.option.collectonly:
             return
+        if ledger.exists():
+            self._check(ledger)
+        try:
+            _ = self._lab.baseline
+        except SideError as error:
+            raise pytest.UsageError(f"--mesa-compare: {error}") from None
+        except LedgerError as error:
+            pytest.exit(f"--mesa-compare: {error}", returncode=LEDGER)
+
+    @staticmethod
+    def _check(ledger: Path) -> None:
         # A torn tail is what a killed writer leaves; the next append heals it.
         problems = [problem for problem in verify(ledger) if problem.what != "torn-tail"]
         if problems:
@@ -145,6 +161,7 @@ class Recorder:
             for line in verdict_table(self._rows, get_terminal_size().columns):
                 out.write_line(line.text, **({line.colour: True} if line.colour else {}))
             out.write_line("")
+        self._write_comparison(out)
         if self._counts != Counts():
             out.write_line(
                 f"{self._counts.computed} cells computed, {self._counts.stored} from the store, "
@@ -153,6 +170,17 @@ class Recorder:
         self._write_places(out)
         if self._distributed and not self._seen and not self._failed_collections:
             out.write_line(f"ERROR: {self._nothing_found(config)}", red=True)
+
+    def _write_comparison(self, out: pytest.TerminalReporter) -> None:
+        baseline = self._lab.baseline
+        if baseline is None:
+            return
+        records = [row.record for row in self._rows if row.record is not None]
+        found = [compare(baseline.match(record), record) for record in records]
+        out.section(f"compared with {printable(baseline.name)}", sep="=")
+        for line in comparison_lines(found, get_terminal_size().columns):
+            out.write_line(line.text, **({line.colour: True} if line.colour else {}))
+        out.write_line("")
 
     def _write_places(self, out: pytest.TerminalReporter) -> None:
         options, written = self._options, self._written
@@ -210,8 +238,8 @@ class Recorder:
             return
         options, written = self._options, self._written
         try:
-            past = latest(read(options.ledger))
-            new = [each for each in records if not unchanged(past.get(item_key(each)), each)]
+            past = scan(options.ledger)
+            new = [each for each in records if not unchanged(past.newest(item_key(each)), each)]
             written.unchanged = len(records) - len(new)
             if new:
                 append(options.ledger, run_record(options.root, records, self._counts))

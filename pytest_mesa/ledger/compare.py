@@ -14,8 +14,8 @@ from typing import Any
 
 from pytest_mesa.ledger.records import Record
 
-# Fields of `model` that name it; what else stands there says how it was run.
-_MODEL_NAMES = frozenset({"ref", "revision", "weights_sha"})
+# Fields of `model` that say which it is; what else stands there says how it was run.
+_MODEL_NAMES = frozenset({"ref", "revision", "weights_sha", "parameters"})
 _CONCLUSIVE = frozenset({"pass", "fail"})
 _SHA_SHOWN = 12
 

@@ -13,9 +13,9 @@ from typing import Any
 from pytest_mesa.ledger.index import Index, Item, Line, scan
 from pytest_mesa.ledger.records import Record, item
 from pytest_mesa.registry.errors import did_you_mean
+from pytest_mesa.subjects.references import revision_of, short_name
 
 _COMMIT = re.compile(r"[0-9a-f]{7,64}")
-_SUFFIXES = (".gguf", ".pb.gz")
 _GIT_TIMEOUT_S = 10
 _NAMED = 8
 
@@ -52,6 +52,8 @@ def select(index: Index, name: str, folder: Path) -> Side:
         SideError: nothing in the ledger goes by that name.
         LedgerError: a damaged record, or a damaged ledger file.
     """
+    if not name:
+        raise SideError(_unknown(index, name))
     path = folder / name
     if path.is_file() and not any(name in _names(lineup) for _, lineup in index.items):
         other = scan(path)
@@ -118,8 +120,9 @@ def places_before(lines: Sequence[Line]) -> list[int | None]:
 
 
 def family(lineup: str) -> str:
-    """A model reference without its revision."""
-    return lineup.partition("@")[0]
+    """A model reference without its revision and options."""
+    body, revision = lineup.partition("?")[0], revision_of(lineup)
+    return body.removesuffix(f"@{revision}") if revision else body
 
 
 def _of(side: Side, prediction: str) -> dict[str, Record]:
@@ -127,23 +130,20 @@ def _of(side: Side, prediction: str) -> dict[str, Record]:
 
 
 def _names(lineup: str) -> Iterator[str]:
-    """What a line-up may be called: in full, without its scheme, by its last part, and each of
-    these without its revision."""
-    plain = lineup.rstrip("/")
-    scheme, colon, rest = plain.partition(":")
-    bare = rest if colon and len(scheme) > 1 else plain
-    last = bare.rpartition("/")[2]
-    for suffix in _SUFFIXES:
-        last = last.removesuffix(suffix)
-    for name in (lineup, plain, bare, last):
+    """What a line-up may be called: in full, without its scheme or options, by its last part,
+    and each of these without the revision."""
+    body = lineup.partition("?")[0].rstrip("/")
+    scheme, _, rest = body.partition(":")
+    yield lineup
+    for name in (body, rest if len(scheme) > 1 else body, short_name(body)):
         yield name
-        yield family(name)
+        yield name.removesuffix(f"@{revision_of(body)}")
 
 
 def _by_lineup(index: Index, name: str) -> dict[Item, Record]:
     """The newest verdict of each prediction and model on the line-ups of this name."""
     if name.startswith("@"):
-        lineups = {lineup for _, lineup in index.items if lineup.endswith(name)}
+        lineups = {lineup for _, lineup in index.items if revision_of(lineup) == name[1:]}
     else:
         lineups = {lineup for _, lineup in index.items if lineup and name in _names(lineup)}
     lasts: dict[Item, Line] = {}

@@ -14,7 +14,7 @@ from pytest_mesa.ledger.append import append
 from pytest_mesa.ledger.compare import Change
 from pytest_mesa.ledger.history import HistoryError, history
 from pytest_mesa.ledger.index import scan
-from pytest_mesa.ledger.sides import Side, SideError, newest_pairs, pairs, select
+from pytest_mesa.ledger.sides import Side, SideError, family, newest_pairs, pairs, select
 
 Told = tuple[str, str, float]
 
@@ -194,3 +194,27 @@ def test_a_history_may_be_of_one_lineup(path: Path) -> None:
         history(scan(path), "a[x]")
     with pytest.raises(HistoryError, match="did you mean 'own'"):
         history(scan(path), "owned")
+
+
+@pytest.mark.parametrize(
+    ("lineup", "model"),
+    [
+        ("", ""),
+        ("org/m@v1", "org/m"),
+        ("hf:org/m@v1?dtype=bfloat16", "hf:org/m"),
+        ("hf:org/m?trust-remote-code", "hf:org/m"),
+        # Only a hub id has revisions.
+        ("./runs/m@v1", "./runs/m@v1"),
+        ("bundled:maia-1900", "bundled:maia-1900"),
+    ],
+)
+def test_a_model_is_its_reference_without_revision_and_options(lineup: str, model: str) -> None:
+    assert family(lineup) == model
+
+
+def test_options_do_not_hide_a_model(path: Path) -> None:
+    put(path, "a", "hf:org/m@v1?dtype=bfloat16", 0.9)
+    expected = [("b", "hf:org/m@v1", 0.2), ("a", "hf:org/m@v1?dtype=bfloat16", 0.9)]
+    for name in ("@v1", "m@v1", "org/m", "m"):
+        assert told(side(path, name).records.values()) == expected
+    assert told(side(path, "hf:org/m@v1?dtype=bfloat16").records.values()) == expected[1:]
