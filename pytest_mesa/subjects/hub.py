@@ -5,11 +5,15 @@ What is in the local cache is used without asking the hub. Nothing is fetched wh
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pytest_mesa.subjects.content import SETTINGS, WEIGHTS, joint_sha, refuse_pickled
+from pytest_mesa.subjects.content import SETTINGS, WEIGHTS, file_sha, joint_sha, refuse_pickled
 from pytest_mesa.subjects.errors import SubjectError
+
+if TYPE_CHECKING:
+    from huggingface_hub import ModelInfo
 
 TIMEOUT_S = 15.0
 OFFLINE = "put the model into the local cache, or give a local directory"
@@ -21,21 +25,17 @@ def commit_of(repo: str, revision: str) -> str:
     Raises:
         SubjectError: no such model or revision, no access, or no connection and nothing cached.
     """
-    from huggingface_hub import HfApi, try_to_load_from_cache
+    from huggingface_hub import try_to_load_from_cache
 
-    name = named(repo, revision)
     try:
         cached = try_to_load_from_cache(repo, "config.json", revision=revision or None)
     except ValueError as error:  # what the hub allows in a name is for its client to say
-        raise SubjectError(f"cannot load model {name}: {_first_line(error)}") from error
+        raise SubjectError(
+            f"cannot load model {named(repo, revision)}: {_first_line(error)}"
+        ) from error
     if isinstance(cached, str):
         return Path(cached).parent.name
-    try:
-        info = HfApi().model_info(repo, revision=revision or None, timeout=TIMEOUT_S)
-    except Exception as error:  # the client lets the errors of its transport through
-        raise unreachable(name, error) from error
-    refuse_unsafe(name, [str(file.rfilename) for file in info.siblings or ()])
-    return str(info.sha)
+    return str(_info(repo, revision).sha)
 
 
 def refuse_unsafe(name: str, files: list[str]) -> None:
@@ -64,19 +64,43 @@ def snapshot(repo: str, commit: str, *, code: bool) -> Path:
     wanted["allow_patterns"] = [WEIGHTS, *SETTINGS] + (["*.py"] if code else [])
     try:
         folder = Path(snapshot_download(repo, local_files_only=True, **wanted))
-        if not any(folder.glob(WEIGHTS)):
-            folder = Path(snapshot_download(repo, **wanted))
     except FileNotFoundError:
-        folder = _fetched(repo, wanted)
+        folder = None
+    if folder is not None and _complete(folder):
+        return folder
+    _info(repo, commit)  # fails at once, where the download would try again for half a minute
+    try:
+        return Path(snapshot_download(repo, **wanted))
     except Exception as error:
         raise unreachable(named(repo, commit), error) from error
-    return folder
+
+
+def _complete(folder: Path) -> bool:
+    """Whether all weights are there: those of the index, or any where there is none."""
+    index = folder / "model.safetensors.index.json"
+    if not index.is_file():
+        return any(folder.glob(WEIGHTS))
+    try:
+        files = set(json.loads(index.read_bytes())["weight_map"].values())
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return False
+    return all((folder / file).is_file() for file in files)
+
+
+def _info(repo: str, revision: str) -> ModelInfo:
+    from huggingface_hub import HfApi
+
+    name = named(repo, revision)
+    try:
+        info = HfApi().model_info(repo, revision=revision or None, timeout=TIMEOUT_S)
+    except Exception as error:  # the client lets the errors of its transport through
+        raise unreachable(name, error) from error
+    refuse_unsafe(name, [str(file.rfilename) for file in info.siblings or ()])
+    return info
 
 
 def weights_sha(folder: Path) -> str:
     """Hash of a snapshot's weights: its large files are blobs named by their SHA-256."""
-    from pytest_mesa.subjects.content import file_sha
-
     shas = {}
     for path in sorted(folder.glob(WEIGHTS)):
         blob = path.resolve().name
@@ -109,15 +133,6 @@ def unreachable(name: str, error: Exception) -> SubjectError:
         f"cannot load model {name}: it is not on this machine, and the hub can't be reached "
         f"({type(error).__name__}: {_first_line(error)}): {OFFLINE}"
     )
-
-
-def _fetched(repo: str, wanted: dict[str, Any]) -> Path:
-    from huggingface_hub import snapshot_download
-
-    try:
-        return Path(snapshot_download(repo, **wanted))
-    except Exception as error:
-        raise unreachable(named(repo, wanted["revision"]), error) from error
 
 
 def _first_line(error: Exception) -> str:
