@@ -3,7 +3,7 @@
 Every sweep patches one location at a time from a donor run into a base run and gives the
 metric of each patched run. Results equal one forward a location; how little is computed for
 them, `patching_rows.Tricks` lists. Source of the method: Vig et al. 2020; Meng et al. 2022,
-section 2 (causal traces); Wang et al. 2022 (path of names).
+section 2 (causal traces); Wang et al. 2022, section 3 (heads).
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from torch import Tensor
 
 from pytest_mesa.instruments.anatomy import Anatomy
 from pytest_mesa.instruments.patching_parts import Part
-from pytest_mesa.instruments.patching_rows import Locations, Tricks
 from pytest_mesa.instruments.patching_relay import Relay
+from pytest_mesa.instruments.patching_rows import EVERY_TRICK, Locations, Tricks
 from pytest_mesa.instruments.patching_sweep import (
     DEFAULT_MEMORY,
     Metric,
@@ -45,7 +45,7 @@ def sweep_residual(
     positions: Sequence[int] | None = None,
     direction: Direction = "denoise",
     memory: int = DEFAULT_MEMORY,
-    tricks: Tricks = Tricks(),
+    tricks: Tricks = EVERY_TRICK,
 ) -> Float[Tensor, "batch layer pos"]:
     """Patch the residual stream as it enters each block, at each position.
 
@@ -85,7 +85,7 @@ def sweep_attention(
     positions: Sequence[int] | None = None,
     direction: Direction = "denoise",
     memory: int = DEFAULT_MEMORY,
-    tricks: Tricks = Tricks(),
+    tricks: Tricks = EVERY_TRICK,
 ) -> Float[Tensor, "batch layer pos"]:
     """Patch what each block's attention writes to the stream, at each position.
 
@@ -111,7 +111,7 @@ def sweep_mlp(
     positions: Sequence[int] | None = None,
     direction: Direction = "denoise",
     memory: int = DEFAULT_MEMORY,
-    tricks: Tricks = Tricks(),
+    tricks: Tricks = EVERY_TRICK,
 ) -> Float[Tensor, "batch layer pos"]:
     """Patch what each block's MLP writes to the stream, at each position.
 
@@ -137,7 +137,7 @@ def sweep_heads(
     heads: Sequence[int] | None = None,
     direction: Direction = "denoise",
     memory: int = DEFAULT_MEMORY,
-    tricks: Tricks = Tricks(),
+    tricks: Tricks = EVERY_TRICK,
 ) -> Float[Tensor, "batch layer head"]:
     """Patch the output of each head, before the output projection, at all positions together.
 
@@ -165,7 +165,7 @@ def sweep_heads_by_position(
     positions: Sequence[int] | None = None,
     direction: Direction = "denoise",
     memory: int = DEFAULT_MEMORY,
-    tricks: Tricks = Tricks(),
+    tricks: Tricks = EVERY_TRICK,
 ) -> Float[Tensor, "batch layer head pos"]:
     """Patch the output of each head, before the output projection, at each position.
 

@@ -37,6 +37,9 @@ class Tricks:
     batched: bool = True
 
 
+EVERY_TRICK = Tricks()
+
+
 @dataclass(frozen=True, slots=True)
 class Rows:
     """Patched runs, one an index.

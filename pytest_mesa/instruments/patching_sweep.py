@@ -13,6 +13,7 @@ from pytest_mesa.instruments.anatomy import Anatomy
 from pytest_mesa.instruments.patching_parts import Donor, Part
 from pytest_mesa.instruments.patching_relay import Base, Relay
 from pytest_mesa.instruments.patching_rows import (
+    EVERY_TRICK,
     EVERYWHERE,
     Locations,
     Rows,
@@ -42,7 +43,7 @@ class Task:
     part: Part
     locations: Locations
     memory: int = DEFAULT_MEMORY
-    tricks: Tricks = Tricks()
+    tricks: Tricks = EVERY_TRICK
 
 
 def run(task: Task, metric: Metric) -> Float[Tensor, "batch location"]:
@@ -117,7 +118,7 @@ def prepared(relay: Relay, task: Task) -> tuple[Base, Tricks]:
     if mixes or not relay.caches:
         tricks = replace(tricks, later_positions=False)
     base = relay.record(task.base, task.mask, cached=tricks.later_positions)
-    _check_tail(relay, task, base)
+    _check_tail(relay, base)
     if base.cache is None:
         tricks = replace(tricks, later_positions=False)
     choices = [tricks, replace(tricks, last_mlp=False)]
@@ -155,7 +156,7 @@ def _gap(relay: Relay, base: Base, tricks: Tricks) -> float:
     return float((torch.cat(out) - final).abs().max() / (final.abs().max() + 1e-30))
 
 
-def _check_tail(relay: Relay, task: Task, base: Base) -> None:
+def _check_tail(relay: Relay, base: Base) -> None:
     """What follows the blocks works position by position, so that one can be read alone.
 
     Raises:
