@@ -44,7 +44,18 @@ def positions() -> list[chess.Board]:
             if chess.Move.from_uci(move) in board.legal_moves:
                 board.push_uci(move)
         boards += [chess.Board(fen), board]
-    return boards
+    return boards + _long_way_round()
+
+
+def _long_way_round() -> list[chess.Board]:
+    """Kings that walk around four squares: nothing recurs before eight plies."""
+    board, seen = chess.Board("4k3/8/8/8/8/8/8/R3K2R w - - 0 1"), []
+    for _ in range(2):
+        for move in ("e1e2", "e8e7", "e2d2", "e7d7", "d2d1", "d7d8", "d1e1", "d8e8"):
+            board.push_uci(move)
+            seen.append(board.copy())
+    assert seen[7].is_repetition(2)
+    return seen
 
 
 @pytest.mark.parametrize("form", FORMATS)
