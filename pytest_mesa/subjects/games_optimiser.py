@@ -27,6 +27,7 @@ EPSILON = 1e-7
 def orthogonalised(matrix: Float[Tensor, "rows columns"]) -> Float[Tensor, "rows columns"]:
     """``U Vᵀ`` of the singular value decomposition ``U S Vᵀ``, roughly, by Newton-Schulz."""
     a, b, c = COEFFICIENTS
+    x: Tensor
     tall = matrix.shape[0] > matrix.shape[1]
     x = matrix.T if tall else matrix
     x = x / x.norm().clamp(min=EPSILON)

@@ -64,28 +64,27 @@ class Recipe:
 
 AnyRecipe = Recipe | GamesRecipe
 
-RECIPES: dict[str, AnyRecipe] = {
-    recipe.name: recipe
-    for recipe in (
-        Recipe("knapsack-decoder"),
-        # The control that must be missed: trained as the subject is, on the greedy answers.
-        Recipe("knapsack-greedy", target="greedy-ratio", steps=3000),
-        # Layer l lets only item l+1 read item l, so whatever decides the answer has passed
-        # through one position a layer; the rows as an auxiliary target fix what it carries.
-        Recipe(
-            "knapsack-staircase",
-            wiring="staircase",
-            anchors=None,
-            row_supervision=30.0,
-            d_model=128,
-            d_mlp=1024,
-            steps=5000,
-            batch=192,
-            learning_rate=1.5e-3,
-        ),
-        *games_recipes.RECIPES.values(),
-    )
-}
+_KNAPSACKS = (
+    Recipe("knapsack-decoder"),
+    # The control that must be missed: trained as the subject is, on the greedy answers.
+    Recipe("knapsack-greedy", target="greedy-ratio", steps=3000),
+    # Layer l lets only item l+1 read item l, so whatever decides the answer has passed
+    # through one position a layer; the rows as an auxiliary target fix what it carries.
+    Recipe(
+        "knapsack-staircase",
+        wiring="staircase",
+        anchors=None,
+        row_supervision=30.0,
+        d_model=128,
+        d_mlp=1024,
+        steps=5000,
+        batch=192,
+        learning_rate=1.5e-3,
+    ),
+)
+
+RECIPES: dict[str, AnyRecipe] = {recipe.name: recipe for recipe in _KNAPSACKS}
+RECIPES.update(games_recipes.RECIPES)
 
 
 def recipe(name: str) -> AnyRecipe:

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -69,7 +69,7 @@ class Archive:
         return self.select(~held), self.select(np.array(fresh))
 
 
-def pack(games: Sequence[Sequence[int]], dtype: type[np.unsignedinteger]) -> Archive:  # type: ignore[type-arg]
+def pack(games: Sequence[Sequence[int]], dtype: type[np.unsignedinteger[Any]]) -> Archive:
     """Games given move by move, as an archive."""
     lengths = np.array([len(game) for game in games], dtype=np.uint8)
     moves = np.array([move for game in games for move in game], dtype=dtype)

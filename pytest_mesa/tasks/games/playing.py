@@ -8,12 +8,20 @@ from functools import lru_cache
 
 import numpy as np
 
-from pytest_mesa.tasks.games.engines import GnuGo, Stockfish
+from pytest_mesa.tasks.games.engines import GnuGo, Line, Stockfish
 
 GO_COLUMNS = "ABCDEFGHJ"
 GO_COLOURS = ("black", "white")
 
 OnGame = Callable[[int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Ply:
+    """A move, and the lines that its player had before it, best first."""
+
+    move: str
+    lines: tuple[Line, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,25 +41,31 @@ class ChessPlay:
 
     def make(self, on_game: OnGame | None = None) -> Iterator[tuple[str, ...]]:
         """The games, each as its moves in UCI notation."""
+        for number, game in enumerate(self.searched()):
+            yield tuple(ply.move for ply in game)
+            if on_game:
+                on_game(number)
+
+    def searched(self) -> Iterator[tuple[Ply, ...]]:
+        """The games, each move with the lines that it was drawn from."""
         with Stockfish() as engine:
             for number in range(self.games):
                 engine.new_game()
                 yield self._game(engine, np.random.default_rng([self.seed, number]))
-                if on_game:
-                    on_game(number)
 
-    def _game(self, engine: Stockfish, rng: np.random.Generator) -> tuple[str, ...]:
-        moves: list[str] = []
-        while len(moves) < self.plies:
-            played = f" moves {' '.join(moves)}" if moves else ""
-            lines = engine.lines(f"startpos{played}", f"nodes {self.nodes}", self.lines)
+    def _game(self, engine: Stockfish, rng: np.random.Generator) -> tuple[Ply, ...]:
+        plies: list[Ply] = []
+        position = "startpos"
+        while len(plies) < self.plies:
+            lines = engine.lines(position, f"nodes {self.nodes}", self.lines)
             if not lines:
                 break
             scores = np.array([line.score for line in lines], dtype=np.float64)
             odds = np.exp((scores - scores.max()) / self.temperature)
             chosen = lines[rng.choice(len(lines), p=odds / odds.sum())]
-            moves.append(chosen.moves[0])
-        return tuple(moves)
+            position += f"{'' if plies else ' moves'} {chosen.moves[0]}"
+            plies.append(Ply(chosen.moves[0], lines))
+        return tuple(plies)
 
 
 @dataclass(frozen=True, slots=True)
