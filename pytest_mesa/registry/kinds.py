@@ -7,37 +7,13 @@ only when a cell runs. Other packages add kinds through the entry-point groups
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Literal
 
-from pydantic import BaseModel, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from pytest_mesa.registry.models import Closed, Range, Slug, fault, repeated
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """An experiment or task kind: its name, its parameters' model, and where its code lives."""
-
-    name: str
-    params: type[BaseModel]
-    impl: str
-
-
-def distinct(value: tuple[Any, ...]) -> tuple[Any, ...]:
-    """The tuple itself, where nothing in it stands twice."""
-    if (index := repeated(value)) is not None:
-        raise fault(f"{value[index]!r} is given twice", index)
-    return value
-
-
-def refuse_own_rival(algorithm: str, rivals: tuple[str, ...]) -> None:
-    """An algorithm explains nothing beyond itself, so it can't be among its own rivals."""
-    if algorithm in rivals:
-        raise fault(
-            f"'{algorithm}' is the algorithm itself, so it is no rival",
-            *("rivals", rivals.index(algorithm)),
-        )
+from pytest_mesa.registry.kind import Kind as Kind
+from pytest_mesa.registry.kind import distinct, refuse_own_rival
+from pytest_mesa.registry.models import Closed, Range, Slug, fault
 
 
 class KnapsackTask(Closed):
@@ -131,14 +107,14 @@ class Words(Closed):
     shots: int = Field(3, ge=0, le=16, description="Solved examples, where any are shown.")
     choose: int = Field(8, ge=1, le=10_000, description="Instances that wordings are chosen on.")
     competence: int = Field(
-        200, ge=100, le=100_000, description="Fresh instances scored; fewer of a model that can't."
+        400, ge=100, le=100_000, description="Fresh instances scored; fewer of a model that can't."
     )
     budget: int = Field(600, ge=50, le=1_000_000, description="Observations of an able model.")
     glance: int = Field(
         50, ge=20, le=1_000_000, description="Observations of one that is not, to describe it."
     )
     written: int = Field(8, ge=0, le=10_000, description="Answers also written out and counted.")
-    probed: int = Field(2000, ge=500, le=100_000, description="Instances of probes.")
+    probed: int = Field(4000, ge=500, le=100_000, description="Instances of probes.")
 
     @field_validator("templates")
     @classmethod
