@@ -213,6 +213,26 @@ def _add_nets(commands: Commands[argparse.ArgumentParser]) -> None:
         "--full", action="store_true", help="train to the end and compare the weights as well"
     )
 
+    fixtures = _command(
+        commands,
+        "fixtures",
+        "fixtures:fixtures",
+        "make frozen games or positions anew, with the engines that made them",
+    )
+    fixtures.add_argument(
+        "kind", choices=("games", "positions"), help="games to train on, or chess positions"
+    )
+    fixtures.add_argument(
+        "names", nargs="*", metavar="NAME", help="files, as in chess or puzzles (default: all)"
+    )
+    fixtures.add_argument(
+        "--output",
+        type=Path,
+        default=Path("fixtures"),
+        metavar="DIR",
+        help="where to (default: fixtures)",
+    )
+
     _command(commands, "subjects", "nets:subjects", "list recipes, compiled nets and frozen nets")
 
 

@@ -33,3 +33,12 @@ def pyspiel() -> Any:
         ExtraError: it isn't installed.
     """
     return _library("pyspiel", "open-spiel")
+
+
+def minimax() -> Any:
+    """OpenSpiel's alpha-beta search.
+
+    Raises:
+        ExtraError: it isn't installed.
+    """
+    return _library("open_spiel.python.algorithms.minimax", "open-spiel")

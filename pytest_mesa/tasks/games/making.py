@@ -1,8 +1,9 @@
-"""Files of games with a manifest of how they were made: what ``mesa fixtures games`` runs."""
+"""The files that ``mesa fixtures`` makes, and the manifests of how they were made."""
 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,12 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from pytest_mesa.tasks.games import notation, rules
+from pytest_mesa.tasks.games import notation, rules, sets
 from pytest_mesa.tasks.games.archive import pack, write
 from pytest_mesa.tasks.games.engines import GnuGo, Stockfish
 from pytest_mesa.tasks.games.errors import GamesError, MoveError
+from pytest_mesa.tasks.games.mining import PUZZLES, UNFILTERED, PuzzleMine, UnfilteredMine
 from pytest_mesa.tasks.games.notation import Name
 from pytest_mesa.tasks.games.playing import ChessPlay, GoPlay, SmallPlay
+from pytest_mesa.tasks.games.sets import Judged, Puzzle
 
 MANIFEST = "manifest.json"
 OnLine = Callable[[str], None]
@@ -102,6 +105,41 @@ def make(
     }
     enter(folder, path.name, sha, about)
     on_line(f"{path}: {len(archive)} games, {path.stat().st_size} bytes, SHA-256 {sha[:12]}")
+    return path
+
+
+MINES: dict[str, PuzzleMine | UnfilteredMine] = {"puzzles": PUZZLES, "unfiltered": UNFILTERED}
+
+
+def make_positions(
+    name: str,
+    folder: Path,
+    on_line: OnLine,
+    records: Iterable[Puzzle] | Iterable[Judged] | None = None,
+) -> Path:
+    """Mine one set of positions into ``folder`` and enter it in the manifest there.
+
+    Raises:
+        EngineError: the engine is missing or stops.
+        ExtraError: the rules' libraries are missing.
+        GamesError: the manifest can't be read, or the frozen games are missing.
+    """
+    mine = MINES[name]
+    found: list[Any] = []
+    with Stockfish() as engine:
+        for record in mine.mine(engine) if records is None else records:
+            found.append(record)
+            if len(found) % PROGRESS_EVERY == 0:
+                on_line(f"{name}: {len(found)} positions")
+        version = engine.version
+    path = folder / f"{name}.jsonl.gz"
+    sha = sets.write(tuple(found), path)
+    strata = Counter(record.stratum for record in found if isinstance(record, Puzzle))
+    about = {"engine": version, "options": asdict(mine), "positions": len(found)}
+    enter(
+        folder, path.name, sha, about | ({"strata": dict(sorted(strata.items()))} if strata else {})
+    )
+    on_line(f"{path}: {len(found)} positions, {path.stat().st_size} bytes, SHA-256 {sha[:12]}")
     return path
 
 
