@@ -105,6 +105,14 @@ def _add_specs(commands: Commands[argparse.ArgumentParser]) -> None:
     )
     _add_paths(check)
 
+    lock = _command(commands, "lock", "specs:lock", "write the hash of each spec to mesa.lock")
+    _add_paths(lock)
+    lock.add_argument(
+        "--check",
+        action="store_true",
+        help="write nothing; status 11 where the lock is not that of the specs",
+    )
+
     amend = _command(
         commands,
         "amend",
@@ -127,14 +135,6 @@ def _add_specs(commands: Commands[argparse.ArgumentParser]) -> None:
         type=Path,
         metavar="FILE",
         help="the rendering (default: RESULTS.md beside the ledger)",
-    )
-
-    lock = _command(commands, "lock", "specs:lock", "write the hash of each spec to mesa.lock")
-    _add_paths(lock)
-    lock.add_argument(
-        "--check",
-        action="store_true",
-        help="write nothing; status 11 where the lock is not that of the specs",
     )
 
     show = _command(commands, "show", "specs:show", "print a prediction as a card")

@@ -27,6 +27,8 @@ def amend(options: argparse.Namespace) -> int:
     lock = read_lock(lock_path)
     before = _before(spec, lock, lock_path)
     ledger: Path = options.ledger
+    if ledger.exists():
+        read(ledger)  # what can't be rendered afterwards takes no amendment
     append(
         ledger,
         {

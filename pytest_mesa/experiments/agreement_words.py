@@ -17,6 +17,7 @@ from pytest_mesa.subjects.errors import SubjectError
 from pytest_mesa.subjects.schemes import Handle
 
 CELLS = "pytest_mesa.experiments.agreement_words_cells"
+PROBES = "pytest_mesa.experiments.agreement_words_probes"
 
 
 def subject_parts(prediction: Prediction, handle: Handle) -> tuple[Cell, ...]:
@@ -98,7 +99,7 @@ def _part(
         "seed": prediction.seed,
         "own": len(handle.inputs),
     }
-    impl = f"{CELLS}:{function}"
+    impl = function if ":" in function else f"{CELLS}:{function}"
     return part_cell(kind, 1, handle, common | params, impl, kind.replace("-", " "), more)
 
 
@@ -134,7 +135,7 @@ def _aspects(prediction: Prediction, handle: Handle, more: tuple[Cell, ...]) -> 
         "able": _able(prediction),
         "precision": "exact",
     }
-    return _part("words-aspects", prediction, handle, params, "aspects", more)
+    return _part("words-aspects", prediction, handle, params, f"{PROBES}:aspects", more)
 
 
 def _able(prediction: Prediction) -> dict[str, Json]:

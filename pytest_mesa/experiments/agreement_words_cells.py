@@ -7,30 +7,27 @@ prompts of one wording are one cluster.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from pytest_mesa.experiments.agreement_cells import (
-    ANSWERS_STREAM,
-    ASPECTS_STREAM,
-    aspect_scores,
-    distinct_instances,
-    explained,
-    plain_features,
-    random_features,
+from pytest_mesa.experiments.agreement_cells import ANSWERS_STREAM, explained
+from pytest_mesa.experiments.agreement_words_asking import (
+    all_wordings,
+    clearly_unable,
+    is_able,
+    rng_of,
+    subject_of,
+    task_of,
 )
 from pytest_mesa.experiments.competence import STREAM as COMPETENCE_STREAM
 from pytest_mesa.experiments.exhibit_cells import size
 from pytest_mesa.experiments.lineup import stratum
-from pytest_mesa.registry.kinds import KnapsackTask
-from pytest_mesa.registry.models import Competence
 from pytest_mesa.runs.cells import Json, Result
-from pytest_mesa.subjects.asked import Asked, TextModel, phrasings
-from pytest_mesa.subjects.device import Precision
+from pytest_mesa.subjects.asked import Asked
 from pytest_mesa.subjects.errors import SubjectError
 from pytest_mesa.subjects.load import load
 from pytest_mesa.tasks.knapsack.contrasts import draw_disagreeing
@@ -38,17 +35,12 @@ from pytest_mesa.tasks.knapsack.exact import optimum
 from pytest_mesa.tasks.knapsack.heuristics import SOLVERS
 from pytest_mesa.tasks.knapsack.instances import Instances, draw
 from pytest_mesa.tasks.knapsack.words import numbers
-from pytest_mesa.tasks.knapsack.words_prompts import Phrasing
-from pytest_mesa.verdicts.assess import assess_competence
-from pytest_mesa.verdicts.confidence import confidence_sequence
-from pytest_mesa.verdicts.evidence import Measurement
 
 if TYPE_CHECKING:
-    from jaxtyping import Float, Int
+    from jaxtyping import Int
 
-EXAMPLES_STREAM, CHOOSE_STREAM = 0x73686F74, 0x776F7264  # apart from other uses of the seed
+CHOOSE_STREAM = 0x776F7264  # apart from other uses of the seed
 BLOCK = 50  # instances between two looks at whether a subject is able
-PROBED_AT_ONCE = 8  # prompts whose stream at every position is held in memory
 
 Payload = dict[str, Any]
 
@@ -63,11 +55,11 @@ def choose(params: Mapping[str, Json], inputs: tuple[Result, ...], _folder: Path
         SubjectError: no wording reaches the model as it was meant.
     """
     model: Any = load(params["subject"], inputs, precision="fast")
-    instances = draw(_task(params), params["count"], _rng(params, CHOOSE_STREAM))
+    instances = draw(task_of(params), params["count"], rng_of(params, CHOOSE_STREAM))
     best = optimum(instances)
     tried: list[dict[str, Any]] = []
     garbled: list[str] = []
-    for asked in _all_wordings(params, model):
+    for asked in all_wordings(params, model):
         if fault := asked.garbled(instances):
             garbled.append(f"{asked.label}: {fault}")
             continue
@@ -94,7 +86,7 @@ def choose(params: Mapping[str, Json], inputs: tuple[Result, ...], _folder: Path
 def every_wording(params: Mapping[str, Json], inputs: tuple[Result, ...], _folder: Path) -> Payload:
     """All wordings that a model has."""
     model: Any = load(params["subject"], inputs, precision="fast")
-    return {"kept": [asked.phrasing.to_json() for asked in _all_wordings(params, model)]}
+    return {"kept": [asked.phrasing.to_json() for asked in all_wordings(params, model)]}
 
 
 def competence(params: Mapping[str, Json], inputs: tuple[Result, ...], _folder: Path) -> Payload:
@@ -104,15 +96,15 @@ def competence(params: Mapping[str, Json], inputs: tuple[Result, ...], _folder: 
     bounds hold at every look. With it what scores without solving anything: always the same
     answer, and any feasible one.
     """
-    model, ways, (chosen,) = _subject(params, inputs)
-    fresh = draw(_task(params), params["count"], _rng(params, COMPETENCE_STREAM))
+    model, ways, (chosen,) = subject_of(params, inputs)
+    fresh = draw(task_of(params), params["count"], rng_of(params, COMPETENCE_STREAM))
     best = optimum(fresh)
     given = np.zeros((len(ways), 0), dtype=np.int64)
     for start in range(0, len(fresh), BLOCK):
         block = fresh.take(np.arange(start, min(start + BLOCK, len(fresh))))
         given = np.concatenate([given, [way.answers(block) for way in ways]], axis=1)
         right = given == best[: given.shape[1]]
-        if _clearly_unable(params, right.mean(0)):
+        if clearly_unable(params, right.mean(0)):
             break
     asked = given.shape[1]
     common, often = Counter(best[:asked].tolist()).most_common(1)[0]
@@ -163,13 +155,13 @@ def answers(params: Mapping[str, Json], inputs: tuple[Result, ...], _folder: Pat
 
     A subject that is not able is asked ``glance`` times a rival: enough to describe it.
     """
-    model, ways, (_, *able) = _subject(params, inputs)
-    count = params["count"] if all(_able(params, result) for result in able) else params["glance"]
+    model, ways, (_, *able) = subject_of(params, inputs)
+    count = params["count"] if all(is_able(params, result) for result in able) else params["glance"]
     strata, detail = [], {}
     for index, rival in enumerate(params["rivals"]):
         names = (params["algorithm"], rival)
         instances = draw_disagreeing(
-            _task(params), names, count, _rng(params, ANSWERS_STREAM, index)
+            task_of(params), names, count, rng_of(params, ANSWERS_STREAM, index)
         )
         given = np.stack([way.answers(instances) for way in ways])
         exact, other = (SOLVERS[name](instances) for name in names)
@@ -181,40 +173,11 @@ def answers(params: Mapping[str, Json], inputs: tuple[Result, ...], _folder: Pat
     return {"strata": strata, "weights_sha": model.weights_sha, "detail": {"answers": detail}}
 
 
-def aspects(params: Mapping[str, Json], inputs: tuple[Result, ...], _folder: Path) -> Payload:
-    """What an optimiser computes on its way, decoded where the best wording's prompt ends.
-
-    Beyond the raw inputs, the exact answer and random features of both, as for every subject
-    without an untrained twin.
-    """
-    model, ways, (_, able) = _subject(params, inputs)
-    if not _able(params, able):
-        return {"detail": {"aspects": {}, "aspects_skipped": "the subject is not competent"}}
-    if not hasattr(model, "stream"):
-        return {"detail": {"aspects": {}, "aspects_skipped": "the subject has no inside"}}
-    rng = _rng(params, ASPECTS_STREAM)
-    instances = distinct_instances(_task(params), sum(params["counts"]), rng)
-    plain = plain_features(instances)
-    baseline = np.concatenate([plain, random_features(plain, rng)], axis=1)
-    streams = ending_streams(model, ways[0].prompts(instances))
-    return {"detail": {"aspects": aspect_scores(params, instances, streams, baseline, rng)}}
-
-
-def ending_streams(model: Any, prompts: Sequence[str]) -> Float[np.ndarray, "layer batch d_model"]:
-    """The residual stream at the last token of each prompt, at every layer."""
-    parts = []
-    for start in range(0, len(prompts), PROBED_AT_ONCE):
-        ids, mask, lengths = model.encode(prompts[start : start + PROBED_AT_ONCE])
-        stream = model.stream.capture(ids, mask)
-        parts.append(stream[:, torch.arange(len(ids)), lengths - 1].float().cpu().numpy())
-    return np.concatenate(parts, axis=1)
-
-
 def exhibit(params: Mapping[str, Json], inputs: tuple[Result, ...], _folder: Path) -> Payload:
     """The smallest instance that the best wording gets wrong (any, where it gets none wrong)."""
-    _, (way, *_), (_, able) = _subject(params, inputs)
+    _, (way, *_), (_, able) = subject_of(params, inputs)
     scored, words = able.payload["competence"], able.payload["detail"]["words"]
-    fresh = draw(_task(params), params["count"], _rng(params, COMPETENCE_STREAM))
+    fresh = draw(task_of(params), params["count"], rng_of(params, COMPETENCE_STREAM))
     wrong = able.payload["wrong"]
     instance = fresh.take(np.array([wrong[0] if wrong else int(np.argmin(size(fresh)))]))
     chances = way.answer_logits(instance)[0].softmax(-1)
@@ -249,47 +212,3 @@ def summary(scored: Sequence[float], words: Mapping[str, Any]) -> list[str]:
             f"{wrote['right']} are right."
         )
     return lines
-
-
-def _task(params: Mapping[str, Json]) -> KnapsackTask:
-    return KnapsackTask.model_validate(params["task"])
-
-
-def _rng(params: Mapping[str, Json], *stream: int) -> np.random.Generator:
-    return np.random.default_rng([params["seed"], *stream])
-
-
-def _asked(params: Mapping[str, Json], model: TextModel, way: Phrasing) -> Asked:
-    """The model under one wording; each template has examples of its own."""
-    drawn = _rng(params, EXAMPLES_STREAM, *way.template.encode())
-    return Asked(model, _task(params), way, draw(_task(params), way.shots, drawn))
-
-
-def _all_wordings(params: Mapping[str, Json], model: TextModel) -> Iterator[Asked]:
-    for ways in phrasings(model, params["templates"], params["shots"]).values():
-        yield from (_asked(params, model, way) for way in ways)
-
-
-def _subject(
-    params: Mapping[str, Json], inputs: tuple[Result, ...]
-) -> tuple[Any, list[Asked], tuple[Result, ...]]:
-    """The model, its wordings, the best first, and the results that follow its own inputs."""
-    own, more = inputs[: params["own"]], inputs[params["own"] :]
-    # Options are read off plain runs; what looks inside asks for more precision.
-    precision: Precision = params.get("precision", "fast")
-    model: Any = load(params["subject"], own, precision=precision)
-    kept = [Phrasing(**way) for way in more[0].payload["kept"]]
-    return model, [_asked(params, model, way) for way in kept], more
-
-
-def _clearly_unable(params: Mapping[str, Json], scores: Sequence[float]) -> bool:
-    """Whether the subject conclusively scores below what is asked."""
-    bounds = confidence_sequence([float(s) for s in scores], params["able"]["alpha"]).final
-    return bounds.upper < float(params["able"]["competence"]["at_least"])
-
-
-def _able(params: Mapping[str, Json], result: Result) -> bool:
-    """Whether the subject conclusively solves the task, as the verdict will read it."""
-    scores = Measurement("", (), competence=tuple(result.payload["competence"]))
-    rule = Competence.model_validate(params["able"]["competence"])
-    return assess_competence(scores, rule, params["able"]["alpha"]).ok
