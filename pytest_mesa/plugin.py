@@ -84,6 +84,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="where the ledger is rendered (default: ROOTDIR/RESULTS.md)",
     )
     add(
+        "--mesa-report",
+        metavar="FILE",
+        help="also write the ledger as one HTML file",
+    )
+    add(
         "--mesa-locked",
         action="store_true",
         help="do not run a spec that differs from mesa.lock; the run ends with status 11",

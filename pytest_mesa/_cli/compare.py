@@ -69,7 +69,8 @@ def history(options: argparse.Namespace) -> int:
         raise UserError(f"--last: {options.last} is not positive", 2)
     last = None if options.all else options.last or _LAST
     try:
-        found = histories.history(open_ledger(options.ledger), options.claim, last)
+        index = open_ledger(options.ledger)
+        found = histories.history(index, *_named(index, options.claim), last)
     except histories.HistoryError as error:
         raise UserError(str(error)) from None
     if options.json:
@@ -78,6 +79,14 @@ def history(options: argparse.Namespace) -> int:
     for line in shown_history.lines(found):
         out(line)
     return 0
+
+
+def _named(index: Index, claim: str) -> tuple[str, str | None]:
+    """The prediction and the line-up that ``ID`` or ``ID[LINE-UP]`` names."""
+    prediction, bracket, rest = claim.partition("[")
+    if claim in index.claims or not bracket:
+        return claim, None
+    return prediction, rest.removesuffix("]")
 
 
 def _gates(text: str) -> list[str]:

@@ -11,9 +11,10 @@ Command = Callable[[str, str, str], argparse.ArgumentParser]
 
 
 def add(command: Command) -> None:
-    """Add ``mesa diff`` and ``history``."""
+    """Add ``mesa diff``, ``history`` and ``report``."""
     _add_diff(command("diff", "compare:diff", "compare the verdicts of two releases"))
     _add_history(command("history", "compare:history", "list all verdicts on a claim in time"))
+    _add_report(command("report", "report:report", "write the ledger as one HTML file"))
 
 
 def _add_diff(diff: argparse.ArgumentParser) -> None:
@@ -47,6 +48,17 @@ def _add_history(history: argparse.ArgumentParser) -> None:
         "--last", type=int, metavar="N", help="only the newest N verdicts (default: 1000)"
     )
     size.add_argument("--all", action="store_true", help="every verdict, however many")
+
+
+def _add_report(report: argparse.ArgumentParser) -> None:
+    _add_ledger(report)
+    report.add_argument(
+        "--output",
+        type=Path,
+        default=Path("report.html"),
+        metavar="FILE",
+        help="where to (default: report.html)",
+    )
 
 
 def _add_ledger(parser: argparse.ArgumentParser) -> None:

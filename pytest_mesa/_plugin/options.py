@@ -51,6 +51,7 @@ class Options:
     settings: Settings
     here: Path
     compare: str | None
+    report: Path | None
 
 
 def read_options(config: pytest.Config) -> Options:
@@ -96,6 +97,7 @@ def read_options(config: pytest.Config) -> Options:
         ),
         here=here,
         compare=config.getoption("mesa_compare"),
+        report=here / report if (report := config.getoption("mesa_report")) else None,
     )
 
 

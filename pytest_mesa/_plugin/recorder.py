@@ -13,7 +13,8 @@ from pytest_mesa._plugin.items import Cargo
 from pytest_mesa._plugin.lab import Lab
 from pytest_mesa._plugin.options import Gate, Options, is_spec_file
 from pytest_mesa._plugin.outcome import judge
-from pytest_mesa.ledger.append import append, read
+from pytest_mesa._plugin.pages import PageError, shown, write_pages
+from pytest_mesa.ledger.append import append
 from pytest_mesa.ledger.compare import compare
 from pytest_mesa.ledger.errors import LedgerError, RecordError
 from pytest_mesa.ledger.index import scan
@@ -22,7 +23,6 @@ from pytest_mesa.ledger.records import unchanged
 from pytest_mesa.ledger.sides import SideError
 from pytest_mesa.ledger.verify import verify
 from pytest_mesa.registry.errors import SpecErrors, printable
-from pytest_mesa.registry.files import write_atomically
 from pytest_mesa.registry.loader import load
 from pytest_mesa.report.comparison import lines as comparison_lines
 from pytest_mesa.report.terminal import Row, verdict_table
@@ -64,7 +64,7 @@ class Recorder:
     def pytest_report_header(self) -> str:
         """Say where verdicts go."""
         options = self._options
-        return f"mesa: ledger {_shown(options.ledger, options.root)}"
+        return f"mesa: ledger {shown(options.ledger, options.root)}"
 
     @pytest.hookimpl
     def pytest_sessionstart(self, session: pytest.Session) -> None:
@@ -186,15 +186,17 @@ class Recorder:
         options, written = self._options, self._written
         if written.new or written.unchanged:
             out.write_line(
-                f"ledger   {_shown(options.ledger, options.root)}: {written.new} new, "
+                f"ledger   {shown(options.ledger, options.root)}: {written.new} new, "
                 f"{written.unchanged} unchanged"
             )
         if written.trouble:
             out.write_line(f"NOT RECORDED: {written.trouble}", red=True, bold=True)
         elif written.new or written.unchanged:
-            out.write_line(f"results  {_shown(options.results, options.root)}")
+            out.write_line(f"results  {shown(options.results, options.root)}")
+            if options.report is not None:
+                out.write_line(f"report   {shown(options.report, options.root)}")
         if self._interrupted:
-            cache = _shown(options.settings.cache_dir, options.root)
+            cache = shown(options.settings.cache_dir, options.root)
             out.write_line(
                 f"Interrupted: {self._finished_cells()} are kept in {cache}; the same command "
                 "goes on from there",
@@ -221,14 +223,14 @@ class Recorder:
         ref = self._options.models.get(name.removeprefix(loaded.id).strip("[]"))
         message = str(report.longrepr)
         run = lost_run(loaded, self._options.settings, ref, message)
-        shown = judge(run, self._options.fail_on, None)
-        report.mesa = Cargo.pack(shown, run)  # type: ignore[attr-defined]
+        judged = judge(run, self._options.fail_on, None)
+        report.mesa = Cargo.pack(judged, run)  # type: ignore[attr-defined]
         report.when = "call"
-        report.longrepr = shown.text
-        report.user_properties = list(shown.properties)
-        if not shown.failed:
+        report.longrepr = judged.text
+        report.user_properties = list(judged.properties)
+        if not judged.failed:
             report.outcome = "skipped"
-            report.longrepr = (file, loaded.line, shown.headline)
+            report.longrepr = (file, loaded.line, judged.headline)
         return Cargo.of(report)
 
     def _write(self) -> None:
@@ -246,12 +248,9 @@ class Recorder:
             for record in new:
                 append(options.ledger, record)
                 written.new += 1
-            _render(options)
-        except (LedgerError, RecordError) as error:
+            write_pages(options)
+        except (LedgerError, RecordError, PageError) as error:
             written.trouble = str(error)
-        except OSError as error:
-            why = error.strerror or error
-            written.trouble = f"{options.results}: can't be written ({why})"
 
     def _status(self, status: int) -> int:
         exit_code = pytest.ExitCode
@@ -274,17 +273,3 @@ class Recorder:
             f"--mesa-predictions: no prediction file (.yaml) found in {where}; "
             "write one with: mesa new ID"
         )
-
-
-def _render(options: Options) -> None:
-    """Bring RESULTS.md up to date; it is left alone where it is."""
-    from pytest_mesa.ledger.results import render
-
-    text = render(read(options.ledger))
-    if not options.results.exists() or options.results.read_bytes() != text.encode():
-        options.results.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(options.results, text)
-
-
-def _shown(path: Path, root: Path) -> str:
-    return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)

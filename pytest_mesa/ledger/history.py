@@ -37,8 +37,10 @@ class History:
     amendments: tuple[tuple[int, Record], ...]
 
 
-def history(index: Index, claim: str, last: int | None = None) -> History:
-    """The history of a claim, or of one item of it: ``id`` or ``id[line-up]``.
+def history(
+    index: Index, prediction: str, lineup: str | None = None, last: int | None = None
+) -> History:
+    """The history of a claim, on all line-ups or on one.
 
     Args:
         last: read no more than this many verdicts, the newest ones; None reads all.
@@ -47,8 +49,6 @@ def history(index: Index, claim: str, last: int | None = None) -> History:
         HistoryError: there is no verdict on it.
         LedgerError: a record is damaged.
     """
-    prediction, bracket, rest = claim.partition("[")
-    lineup = rest.removesuffix("]") if bracket else None
     lines = [
         line for line in index.claims.get(prediction, ()) if lineup is None or line.lineup == lineup
     ]
@@ -79,7 +79,7 @@ def _steps(index: Index, lines: Sequence[Line], first: int) -> list[Step]:
 
 
 def _amendments(index: Index, prediction: str) -> list[tuple[int, Record]]:
-    lines = [line for line in index.lines if line.kind == "amend" and line.prediction == prediction]
+    lines = index.amendments.get(prediction, [])
     return [(line.number, r) for line, r in zip(lines, index.records(lines), strict=True)]
 
 

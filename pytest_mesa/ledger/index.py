@@ -78,6 +78,16 @@ class Index:
                 found.setdefault(line.prediction, []).append(line)
         return found
 
+    @cached_property
+    def amendments(self) -> dict[str, list[Line]]:
+        """The lines of the amendments to each prediction; to the ledger itself, under ``""``."""
+        found: dict[str, list[Line]] = {}
+        for line in self.lines:
+            if line.kind == "amend":
+                about = line.prediction if line.prediction in self.claims else ""
+                found.setdefault(about, []).append(line)
+        return found
+
     def newest(self, item: Item) -> Record | None:
         """The last verdict on an item.
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
+from pytest_mesa.ledger import facts
+
 _SPECIAL = re.compile(r"([\\`*_\[\]|~$])")
 _BLOCK_START = re.compile(r"^([#>+=:-]|\d+(?=[.)]))")
 _LINE_WIDTH = 61
@@ -51,29 +53,19 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(cell or '–' for cell in line)} |" for line in lines)
 
 
-def number(value: object) -> str:
-    """An estimate as text: three decimals, or nothing for what is no number."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return ""
-    if abs(value) >= 1e6:
-        return f"{value:.3g}"
-    # Minus zero is no estimate that anyone would write.
-    return f"{value:.3f}".replace("-0.000", "0.000")
+def bracketed(value: str) -> str:
+    """Numbers of ours, whose brackets must not look like a link."""
+    return value.replace("[", "\\[").replace("]", "\\]")
 
 
 def interval(entry: Mapping[str, Any]) -> str:
     """``0.020 [0.000, 0.110]``, or nothing where there is no estimate."""
-    bounds = entry.get("bounds")
-    if not number(entry.get("estimate")) or not isinstance(bounds, list) or len(bounds) != 2:
-        return ""
-    return f"{number(entry['estimate'])} \\[{number(bounds[0])}, {number(bounds[1])}\\]"
+    return bracketed(facts.interval(entry))
 
 
 def region(value: Mapping[str, Any]) -> str:
     """``< 0.25`` or ``> 0.5``."""
-    if isinstance(value.get("below"), int | float):
-        return f"&lt; {value['below']:g}"
-    return f"&gt; {value['above']:g}" if isinstance(value.get("above"), int | float) else ""
+    return facts.region(value).replace("<", "&lt;").replace(">", "&gt;")
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,9 +136,16 @@ def _bar(bar: Bar, low: float, high: float) -> str:
 
 
 def _row(label: str, line: str) -> str:
+    return f"{clipped(label, _LABEL_WIDTH):{_LABEL_WIDTH}}  {line}"
+
+
+def clipped(label: str, width: int) -> str:
+    """A label on one line of at most so many characters.
+
+    Both ends tell labels apart: the source at the front, the seed at the back.
+    """
     flat = " ".join(label.split())
-    if len(flat) > _LABEL_WIDTH:
-        # Both ends tell labels apart: the source at the front, the seed at the back.
-        half = (_LABEL_WIDTH - 1) // 2
-        flat = f"{flat[: _LABEL_WIDTH - 1 - half]}…{flat[-half:]}"
-    return f"{flat:{_LABEL_WIDTH}}  {line}"
+    if len(flat) <= width:
+        return flat
+    half = (width - 1) // 2
+    return f"{flat[: width - 1 - half]}…{flat[-half:]}"

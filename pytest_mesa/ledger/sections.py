@@ -5,20 +5,13 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
+from pytest_mesa.ledger import facts
 from pytest_mesa.ledger.markdown import code, fence, interval, link, region, table, text
 from pytest_mesa.ledger.records import Record
-from pytest_mesa.ledger.tables import (
-    controls,
-    drawing,
-    exhibit,
-    rivals,
-    sensitivity,
-    strata,
-    subjects,
-)
+from pytest_mesa.ledger.tables import drawing, exhibit, rendered, sensitivity
 
-_SYMBOLS = {"pass": "✓", "fail": "✗", "inconclusive": "?", "error": "!"}
-_LOCKS = {
+SYMBOLS = {"pass": "✓", "fail": "✗", "inconclusive": "?", "error": "!"}
+LOCKS = {
     "differs": "the spec has changed since it was locked",
     "unlocked": "the spec was not locked before it was run",
 }
@@ -56,8 +49,8 @@ def anchor(record: Record) -> str:
 def mark(record: Record) -> str:
     """The verdict's symbol and word, marked where it is exploratory."""
     word = record["verdict"]
-    exploratory = " *(exploratory)*" if record["locked"] in _LOCKS else ""
-    return f"{_SYMBOLS.get(word, '')} **{word}**{exploratory}"
+    exploratory = " *(exploratory)*" if record["locked"] in LOCKS else ""
+    return f"{SYMBOLS.get(word, '')} **{word}**{exploratory}"
 
 
 def section(entry: Entry) -> str:
@@ -69,7 +62,7 @@ def section(entry: Entry) -> str:
         f"> {text(record['claim'].get('claim', ''))}",
         f"{mark(record)}: {_meaning(record)}",
     ]
-    if note := _LOCKS.get(record["locked"]):
+    if note := LOCKS.get(record["locked"]):
         parts.append(f"*Exploratory*: {note}.")
     if record["verdict"] == "error":
         parts.append(fence(str(record.get("message") or record["reason"])))
@@ -116,10 +109,10 @@ def _evidence(record: Record) -> list[str]:
         f"{estimand}: **{interval(record)}** at alpha {record['alpha']:g}, n = {record['n']:,}.",
         drawing(record),
         sensitivity(record),
-        *_titled("Subjects", subjects(record["subjects"])),
-        *_titled("Strata", strata(record["subjects"])),
-        *_titled("Controls", controls(record["controls"])),
-        *_titled("Rival explanations", rivals(record["subjects"])),
+        *_titled("Subjects", rendered(facts.subjects(record["subjects"]))),
+        *_titled("Strata", rendered(facts.strata(record["subjects"]))),
+        *_titled("Controls", rendered(facts.controls(record["controls"]))),
+        *_titled("Rival explanations", rendered(facts.rivals(record["subjects"]))),
         *_titled("Exhibit", exhibit(record.get("exhibit") or {})),
     ]
 

@@ -168,6 +168,8 @@ def test_history_draws_the_intervals_and_lists_what_changed(ledger: Path, capsys
     assert "error  worker lost  hf:org/m@v3\n" in out
     assert main(["history", "knapsack-no-dp", "--last", "1"]) == 0
     assert "2 earlier: --all lists them" in capsys.readouterr().out
+    assert main(["history", "knapsack-no-dp[hf:org/m@v1]"]) == 0
+    assert "hf:org/m@v2" not in capsys.readouterr().out
 
 
 def test_history_as_json_holds_every_verdict(ledger: Path, capsys: Capture) -> None:

@@ -17,7 +17,8 @@ from markdown_it import MarkdownIt
 
 from pytest_mesa.ledger import markdown
 from pytest_mesa.ledger.append import append
-from pytest_mesa.ledger.markdown import Bar, code, fence, number, number_line, table, text
+from pytest_mesa.ledger.facts import number
+from pytest_mesa.ledger.markdown import Bar, code, fence, number_line, table, text
 from pytest_mesa.ledger.records import GENESIS, Record, seal
 from pytest_mesa.ledger.results import render, survivors
 

@@ -182,16 +182,16 @@ def test_the_last_steps_are_those_of_the_whole_history(path: Path) -> None:
     index = scan(path)
     whole = history(index, "a").steps
     for last in range(1, 6):
-        found = history(index, "a", last)
+        found = history(index, "a", last=last)
         assert found.steps == whole[-last:]
         assert found.earlier == max(0, 4 - last)
 
 
 def test_a_history_may_be_of_one_lineup(path: Path) -> None:
-    found = history(scan(path), "a[hf:org/m@v1]")
+    found = history(scan(path), "a", "hf:org/m@v1")
     assert [step.record["estimate"] for step in found.steps] == [0.1, 0.6]
     with pytest.raises(HistoryError, match=r"no verdict on 'a' with 'x'; line-ups: hf:org/m@v1"):
-        history(scan(path), "a[x]")
+        history(scan(path), "a", "x")
     with pytest.raises(HistoryError, match="did you mean 'own'"):
         history(scan(path), "owned")
 
