@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 from pytest_mesa.tasks.games import extra
@@ -19,13 +20,7 @@ def board(moves: Sequence[str] = (), start: str = START) -> Any:
         MoveError: a move that isn't legal; the message says which.
         PositionError: ``start`` is no FEN or an impossible position.
     """
-    made = extra.chess().Board(checked_fen(start))
-    for ply, move in enumerate(moves):
-        try:
-            made.push(made.parse_uci(move))
-        except ValueError as error:
-            raise MoveError(f"move {ply + 1}: {error}") from error
-    return made
+    return _told(tuple(moves), start)[0].copy()
 
 
 def san(moves: Sequence[str], start: str = START) -> list[str]:
@@ -35,15 +30,35 @@ def san(moves: Sequence[str], start: str = START) -> list[str]:
         MoveError: a move that isn't legal.
         PositionError: ``start`` is no FEN or an impossible position.
     """
-    made = board((), start)
+    return list(_told(tuple(moves), start)[1])
+
+
+def san_of(moves: Sequence[str], move: str, start: str = START) -> str:
+    """One more move in standard algebraic notation.
+
+    Raises:
+        MoveError: a move that isn't legal.
+        PositionError: ``start`` is no FEN or an impossible position.
+    """
+    before, _ = _told(tuple(moves), start)
+    try:
+        return str(before.san(before.parse_uci(move)))
+    except ValueError as error:
+        raise MoveError(f"move {len(moves) + 1}: {error}") from error
+
+
+# Whoever asks about each legal move of a position replays the same game each time.
+@lru_cache(maxsize=64)
+def _told(moves: tuple[str, ...], start: str) -> tuple[Any, tuple[str, ...]]:
+    """The board after moves, and what they are in SAN; the board is not to be changed."""
+    made = extra.chess().Board(checked_fen(start))
     texts = []
     for ply, move in enumerate(moves):
         try:
-            parsed = made.parse_uci(move)
+            texts.append(str(made.san_and_push(made.parse_uci(move))))
         except ValueError as error:
             raise MoveError(f"move {ply + 1}: {error}") from error
-        texts.append(str(made.san_and_push(parsed)))
-    return texts
+    return made, tuple(texts)
 
 
 def uci(text: str, position: Any) -> str | None:

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 
 from pytest_mesa.tasks.games import rules
 from pytest_mesa.tasks.games.notation import PATTERNS, Name
@@ -42,7 +43,7 @@ class Template:
         Raises:
             MoveError: a move that the rules don't allow.
         """
-        rules.game(self.game).after(moves)
+        _state(self.game, tuple(moves))
         opening = self.opening.replace("{setup}", self._writer.setup(variant))
         return opening + self._writer.told(moves, variant)
 
@@ -51,7 +52,7 @@ class Template:
 
         No option begins another, so that their probabilities can be compared.
         """
-        state = rules.game(self.game).after(moves)
+        state = _state(self.game, tuple(moves))
         texts = {self._writer.next(moves, move, variant): move for move in state.legal}
         begun = {
             text
@@ -69,11 +70,17 @@ class Template:
         written = self._writer.read(moves, text, variant)
         if written is None:
             return Answer(Outcome.NO_MOVE)
-        legal = written in rules.game(self.game).after(moves).actions
+        legal = written in _state(self.game, tuple(moves)).actions
         known = PATTERNS[self.game].fullmatch(written) is not None
         if legal:
             return Answer(Outcome.LEGAL, written)
         return Answer(Outcome.ILLEGAL, written if known else None)
+
+
+# A position is asked for its prompt, its options and each answer.
+@lru_cache(maxsize=64)
+def _state(game: Name, moves: tuple[str, ...]) -> rules.State:
+    return rules.game(game).after(moves)
 
 
 class Outcome(StrEnum):

@@ -61,7 +61,10 @@ class San:
 
     def next(self, moves: Sequence[str], move: str, variant: Variant) -> str:
         """A space and the move, its check or mate included."""
-        return f" {self._texts([*moves, move], variant)[-1]}"
+        if variant.swapped:
+            told, turned = chess_text.mirrored(moves), chess_text.mirrored([move])[0]
+            return f" {chess_text.san_of(told, turned, _start(variant))}"
+        return f" {chess_text.san_of(moves, move).translate(variant.forth(Name.CHESS))}"
 
     def read(self, moves: Sequence[str], text: str, variant: Variant) -> str | None:
         """The first word, after a move's number if there is one."""
