@@ -72,9 +72,9 @@ class Part(StrEnum):
             return (seen, *args[1:]) if changes else None
 
         def after(_module: nn.Module, _args: tuple[Any, ...], output: Any) -> Any:
-            if isinstance(output, tuple):
+            if isinstance(output, tuple | list):
                 seen = visit(output[0])
-                return (seen, *output[1:]) if changes else None
+                return type(output)([seen, *output[1:]]) if changes else None
             return visit(output)
 
         hook = (

@@ -3,15 +3,15 @@
 The module's own forward makes masks and positions and calls its blocks; the blocks are wrapped
 for the time of the call. A block below every patch hands its input on. At a block where rows
 join, the base run's cached stream is put below the rows that are already running; what the
-module made for all rows is cut to the rows that run. After the last block only the position
-that the metric reads is kept.
+module made for all rows is cut to the rows that run. Behind the last block the position that
+the metric reads is kept, and the call ends.
 """
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -29,13 +29,16 @@ from pytest_mesa.instruments.stream import (
     stream_name,
     stream_of,
     with_entering,
-    with_stream,
 )
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
 
 BlockForward = Callable[..., Any]
+
+
+class _Finished(Exception):  # noqa: N818
+    """Raised behind the last block: what is read there is kept, nothing need be unembedded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +98,7 @@ class Relay:
                 if layer < self.layers - 1:
                     return output
                 streams.append(stream_of(output))
-                return with_stream(output, streams[-1][:0])
+                raise _Finished
 
             return forward
 
@@ -122,7 +125,7 @@ class Relay:
                 if layer < self.layers - 1:
                     return output
                 values[self.layers] = stream_of(output)
-                return with_stream(output, values[self.layers][:0])
+                raise _Finished
 
             return forward
 
@@ -177,8 +180,9 @@ class Relay:
                     leaves, _ = tree_flatten((args, kwargs))
                     into[layer] = [_length(leaf) for leaf in leaves]
                     stream = entering(args, kwargs, self.names[layer])
-                    last = layer == self.layers - 1
-                    return self.as_output(layer, stream[:0] if last else stream)
+                    if layer == self.layers - 1:
+                        raise _Finished
+                    return self.as_output(layer, stream)
 
                 return forward
 
@@ -232,7 +236,8 @@ class Relay:
 
     @contextmanager
     def _wrapped(self, wrap: Callable[[int, BlockForward], BlockForward]) -> Iterator[None]:
-        with torch.no_grad(), ExitStack() as stack:
+        """With the blocks taken over, until one says that no more need be computed."""
+        with torch.no_grad(), suppress(_Finished), ExitStack() as stack:
             for layer, block in enumerate(self.blocks):
                 stack.enter_context(_replaced(block, wrap(layer, block.forward)))
             yield
@@ -274,7 +279,8 @@ class _Leg:
                 stream = stream_of(output)
             if layer < self.relay.layers - 1:
                 return self.relay.as_output(layer, stream) if output is None else output
-            return self._finish(stream)
+            self._finish(stream)
+            raise _Finished
 
         return forward
 
@@ -327,7 +333,7 @@ class _Leg:
         read = self.base.read[self.batch.rows.prompt[: len(stream)].to(self.base.read.device)]
         return rows, (read - self.batch.start).to(stream.device)
 
-    def _finish(self, stream: Tensor) -> Any:
+    def _finish(self, stream: Tensor) -> None:
         """Keep the read position, also of rows that are patched behind the last block."""
         layers = self.relay.layers
         rows, total = self.active(layers - 1), len(self.batch.rows)
@@ -342,7 +348,6 @@ class _Leg:
             self.relay.logits(stream.flatten(0, 1))
         where = self._read(stream)
         self.final = stream[where]
-        return self.relay.as_output(layers - 1, stream[:0])
 
 
 def _length(leaf: Any) -> int:
