@@ -170,13 +170,14 @@ def _enrich(entries: list[dict[str, Any]], measurements: tuple[Measurement, ...]
 def _loaded(subjects: tuple[Measurement, ...]) -> dict[str, Any]:
     """What ``model`` says beside the reference: the weights' hash, and how they were loaded.
 
-    The latter only where it is the same for all subjects.
+    The latter only where it is the same for all subjects. The hash is then that of the files,
+    which anybody can compute.
     """
     ways = [subject.detail.get("model") for subject in subjects]
     loaded = dict(ways[0]) if ways and ways[0] and all(way == ways[0] for way in ways) else {}
     if not loaded.get("revision"):
         loaded.pop("revision", None)
-    return loaded | {"weights_sha": _weights_sha(subjects)}
+    return {"weights_sha": _weights_sha(subjects)} | loaded
 
 
 def _weights_sha(subjects: tuple[Measurement, ...]) -> str:

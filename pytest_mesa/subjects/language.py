@@ -7,9 +7,9 @@ position. Every run carries an attention mask, and none keeps a cache that it do
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -17,11 +17,14 @@ from torch import Tensor, nn
 from pytest_mesa.instruments.stream import Stream
 from pytest_mesa.subjects.decoding import continue_greedily
 from pytest_mesa.subjects.errors import SubjectError
+from pytest_mesa.subjects.provenance import Provenance
 from pytest_mesa.subjects.scoring import Question, cache_serves, option_scores, split_options
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+__all__ = ["CausalNet", "LanguageModel", "Provenance"]
 
 PROBES = ("The cat sat on the mat.", "Two and two make four, it is said.")
 
@@ -41,28 +44,6 @@ class CausalNet(nn.Module):
         mask = torch.ones_like(ids) if mask is None else mask.to(ids)
         out: Tensor = self.model(input_ids=ids, attention_mask=mask, use_cache=False).logits
         return out
-
-
-@dataclass(frozen=True, slots=True)
-class Provenance:
-    """Which model this is and how it was loaded, for the record.
-
-    ``ref`` is what this run calls the model; the other fields are the same under any name.
-    """
-
-    ref: str
-    revision: str
-    weights_sha: str
-    device: str
-    dtype: str
-    remote_code: bool
-    parameters: int
-
-    def to_json(self) -> dict[str, Any]:
-        """The fields that the ledger keeps, without the name, which it has from the run."""
-        fields = asdict(self)
-        del fields["ref"]
-        return fields
 
 
 @dataclass(eq=False)

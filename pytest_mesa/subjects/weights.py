@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -20,7 +20,11 @@ from pytest_mesa.subjects.content import model_files, stamp
 from pytest_mesa.subjects.device import choose_device, choose_dtype
 from pytest_mesa.subjects.errors import SubjectError
 from pytest_mesa.subjects.gguf_header import read_header
-from pytest_mesa.subjects.language import LanguageModel, Provenance
+from pytest_mesa.subjects.language import LanguageModel
+from pytest_mesa.subjects.provenance import Provenance
+
+if TYPE_CHECKING:
+    from pytest_mesa.subjects.lc0.load import Lc0Subject
 
 KEPT_AS_SAFETENSORS = 10**9  # parameters, 4 bytes each; larger files are read anew each time
 # transformers holds a GGUF file's numbers twice while it reads them, and its tokens as objects.
@@ -106,8 +110,8 @@ def language_model(params: Mapping[str, Json], inputs: tuple[Result, ...]) -> La
     )
 
 
-def chess_net(_params: Mapping[str, Json], inputs: tuple[Result, ...]) -> Any:
-    """The lc0 net of a handle.
+def chess_net(_params: Mapping[str, Json], inputs: tuple[Result, ...]) -> Lc0Subject:
+    """The lc0 net of a handle, on the CPU: such nets are small.
 
     Raises:
         SubjectError: the file is none, or is damaged.
@@ -117,7 +121,17 @@ def chess_net(_params: Mapping[str, Json], inputs: tuple[Result, ...]) -> Any:
     (prepared,) = inputs
     _unchanged(prepared.context)
     (path,) = prepared.context["parts"]
-    return load_net(Path(path))
+    net = load_net(Path(path), prepared.context["name"])
+    net.provenance = Provenance(
+        ref=net.label,
+        revision="",
+        weights_sha=prepared.payload["weights_sha"],
+        device="cpu",
+        dtype="float32",
+        remote_code=False,
+        parameters=net.info.parameters,
+    )
+    return net
 
 
 def _folder(params: Mapping[str, Json]) -> Path:

@@ -20,6 +20,7 @@ from pytest_mesa.subjects.lc0.moves import legal_indices, square_index
 from pytest_mesa.subjects.lc0.net import Lc0Net, Lc0Output
 from pytest_mesa.subjects.lc0.planes import PLANES, encode, symmetry_of
 from pytest_mesa.subjects.lc0.stream import Lc0Stream
+from pytest_mesa.subjects.provenance import Provenance
 
 if TYPE_CHECKING:
     import chess
@@ -57,6 +58,7 @@ class Lc0Subject:
     label: str
     module: Lc0Net
     info: Lc0Info
+    provenance: Provenance | None = None
 
     def __post_init__(self) -> None:
         self.module.eval()
