@@ -14,7 +14,7 @@ from pytest_mesa.tasks.games.sets import Corruption
 
 KEPT = 2  # a weaker net may find one implausible
 TRIES = 32
-NODES = 3_000
+NODES = 2_000
 LOSS = 150  # centipawns behind the best move there, and behind its own score before
 
 

@@ -108,7 +108,10 @@ def make(
     return path
 
 
-MINES: dict[str, PuzzleMine | UnfilteredMine] = {"puzzles": PUZZLES, "unfiltered": UNFILTERED}
+MINES: dict[str, tuple[PuzzleMine | UnfilteredMine, ...]] = {
+    "puzzles": PUZZLES,
+    "unfiltered": (UNFILTERED,),
+}
 
 
 def make_positions(
@@ -124,23 +127,32 @@ def make_positions(
         ExtraError: the rules' libraries are missing.
         GamesError: the manifest can't be read, or the frozen games are missing.
     """
-    mine = MINES[name]
-    found: list[Any] = []
+    found: dict[str, Any] = {}
     with Stockfish() as engine:
-        for record in mine.mine(engine) if records is None else records:
-            found.append(record)
+        for record in _mined(name, engine) if records is None else records:
+            # Two mines may meet in one position; its clocks don't matter.
+            found.setdefault(" ".join(record.fen.split()[:4]), record)
             if len(found) % PROGRESS_EVERY == 0:
                 on_line(f"{name}: {len(found)} positions")
         version = engine.version
     path = folder / f"{name}.jsonl.gz"
-    sha = sets.write(tuple(found), path)
-    strata = Counter(record.stratum for record in found if isinstance(record, Puzzle))
-    about = {"engine": version, "options": asdict(mine), "positions": len(found)}
-    enter(
-        folder, path.name, sha, about | ({"strata": dict(sorted(strata.items()))} if strata else {})
-    )
+    sha = sets.write(tuple(found.values()), path)
+    strata = Counter(record.stratum for record in found.values() if isinstance(record, Puzzle))
+    about: dict[str, Any] = {
+        "engine": version,
+        "options": [asdict(mine) for mine in MINES[name]],
+        "positions": len(found),
+    }
+    if strata:
+        about["strata"] = dict(sorted(strata.items()))
+    enter(folder, path.name, sha, about)
     on_line(f"{path}: {len(found)} positions, {path.stat().st_size} bytes, SHA-256 {sha[:12]}")
     return path
+
+
+def _mined(name: str, engine: Stockfish) -> Iterator[Puzzle | Judged]:
+    for mine in MINES[name]:
+        yield from mine.mine(engine)
 
 
 def enter(folder: Path, file: str, sha: str, about: dict[str, Any]) -> None:

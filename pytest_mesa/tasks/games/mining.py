@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ from pytest_mesa.tasks.games.playing import ChessPlay
 from pytest_mesa.tasks.games.sets import Judged, Puzzle
 
 PAST = 7  # plies of history: with the position itself, the eight that lc0's nets read
+WINNING = 500  # centipawns: mates that a very shallow search misses show as this much
 FIRST_PLY = 10  # before this, positions repeat from game to game
 
 
@@ -49,7 +50,7 @@ class PuzzleMine:
     least: int = -50
     most_of_a_game: int = 8
     scan_nodes: int = 1_500
-    nodes: int = 20_000
+    nodes: int = 10_000
     moves: int = 6  # fewer legal moves than this leave little to choose
 
     def mine(self, engine: Stockfish) -> Iterator[Puzzle]:
@@ -117,10 +118,13 @@ class PuzzleMine:
         return best if clear and best.score < MATE // 2 else None
 
     def _hint(self, lines: tuple[Line, ...]) -> bool:
-        """Whether a very shallow search leaves room for a clear best move."""
+        """Whether a very shallow search leaves room for what is wanted."""
         if len(lines) < 2:
             return False
-        return lines[0].score - lines[1].score >= self.gap // 2 and lines[0].score >= self.least
+        best, second = lines[0].score, lines[1].score
+        if "other" not in self.wanted:
+            return best >= WINNING and second < MATE // 2
+        return best - second >= self.gap // 2 and self.least <= best < MATE // 2
 
     def _clear_on(self, engine: Stockfish, place: _Place, line: Line) -> bool:
         """Whether a cheap search finds one's second move clear as well; mates need no more."""
@@ -210,11 +214,11 @@ def _places(
 
 
 # The frozen games are sound and cut short, so lines that punish a mistake and mates are rare in
-# them: these are looked for in weaker, longer games.
-PUZZLES = PuzzleMine(
-    {"mate-1": 300, "mate-2": 400, "mate-3": 350, "mate-4": 200, "other": 1_900},
-    seed=2,
-    play=ChessPlay(seed=4, games=6_000, plies=160, nodes=150, lines=4, temperature=80.0),
+# them: these are looked for in weaker, longer games, other ones for each.
+WEAK = ChessPlay(seed=4, games=9_000, plies=160, nodes=150, lines=4, temperature=80.0)
+PUZZLES = (
+    PuzzleMine({"mate-1": 250, "mate-2": 400, "mate-3": 350, "mate-4": 200}, 2, WEAK),
+    PuzzleMine({"other": 1_900}, 3, replace(WEAK, seed=5)),
 )
 UNFILTERED = UnfilteredMine()
 
