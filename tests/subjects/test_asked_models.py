@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tiny_models import model, tokenizer
+from tiny_models import CONFIGURATIONS, model, tokenizer
+from torch import Tensor
 
 from pytest_mesa.registry.kinds import KnapsackTask
 from pytest_mesa.registry.models import SubjectSpec
 from pytest_mesa.subjects import asked as asked_module
+from pytest_mesa.subjects import scoring
 from pytest_mesa.subjects.asked import Asked, chat_of, phrasings
 from pytest_mesa.subjects.errors import SubjectError
 from pytest_mesa.subjects.language import LanguageModel, Provenance
@@ -87,10 +89,10 @@ def test_scripts_are_found_by_reference() -> None:
         handles(SubjectSpec(ref="scripted:luck"))
 
 
-def language_model(**tokenizing: Any) -> LanguageModel:
+def language_model(kind: str = "llama", **tokenizing: Any) -> LanguageModel:
     made = tokenizer(**tokenizing)
     about = Provenance("tiny", "", "0" * 64, "cpu", "float32", remote_code=False, parameters=1)
-    return LanguageModel("tiny", model(), made, about)
+    return LanguageModel("tiny", model(kind), made, about)
 
 
 def test_a_language_model_is_asked_plainly_and_as_a_chat(
@@ -155,3 +157,33 @@ def test_what_garbles_a_question_is_told(
 ) -> None:
     asked = Asked(ScriptedModel("exact", made), TASK, Phrasing("list", 0, chat=True), examples)
     assert asked.garbled(instances).startswith(fault)
+
+
+@pytest.mark.parametrize("kind", CONFIGURATIONS)
+def test_what_all_prompts_begin_with_is_run_once_and_changes_nothing(
+    kind: str, instances: Instances, examples: Instances, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny = language_model(kind)
+    asked = Asked(tiny, TASK, Phrasing("code", 2), examples)
+    few = instances.take(np.arange(4))
+    fed: list[int] = []
+    shared = read_tokens(tiny, fed, asked, few)
+    counted = sum(fed)
+    fed.clear()
+    monkeypatch.setattr(scoring, "SHARED", 10**6)
+    alone = read_tokens(tiny, fed, asked, few)
+    assert (shared - alone).abs().max() < 1e-3
+    assert kind == "mamba-no-cache" or counted < 0.7 * sum(fed)
+
+
+def read_tokens(tiny: LanguageModel, fed: list[int], asked: Asked, few: Instances) -> Tensor:
+    """The scores, with the number of tokens of each run added to ``fed``."""
+
+    def count(_module: Any, _args: Any, kwargs: dict[str, Any]) -> None:
+        fed.append(kwargs["input_ids"].numel())
+
+    handle = tiny.model.register_forward_pre_hook(count, with_kwargs=True)
+    try:
+        return asked.answer_logits(few)
+    finally:
+        handle.remove()
