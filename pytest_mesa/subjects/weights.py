@@ -77,23 +77,11 @@ def language_model(params: Mapping[str, Json], inputs: tuple[Result, ...]) -> La
     """
     (prepared,) = inputs
     name = prepared.context["name"]
-    code = bool(params.get("code"))
     device = choose_device(params["device"])
     dtype = choose_dtype(device, params["precision"], params.get("dtype", ""))
     parameters = prepared.payload["parameters"]
     memory.check(name, memory.needed(parameters, dtype), device)
-    if params["scheme"] == "gguf" and not prepared.payload["converted"]:
-        _unchanged(prepared.context)
-        with _whole([Path(part) for part in prepared.context["parts"]]) as path:
-            _check_gguf(name, path)
-            model, tokenizer = pretrained.from_gguf(path, dtype)
-    else:
-        if params["scheme"] == "gguf":
-            place = prepared.folder
-        else:
-            _unchanged(prepared.context)
-            place = _folder(dict(params) | dict(prepared.context))
-        model, tokenizer = pretrained.from_folder(place, name, dtype, device, code=code)
+    model, tokenizer = _read(params, prepared, dtype, device)
     return LanguageModel(
         name,
         pretrained.placed(model, device),
@@ -104,10 +92,26 @@ def language_model(params: Mapping[str, Json], inputs: tuple[Result, ...]) -> La
             weights_sha=prepared.payload["weights_sha"],
             device=pretrained.where(model),
             dtype=str(dtype).removeprefix("torch."),
-            remote_code=code,
+            remote_code=bool(params.get("code")),
             parameters=parameters,
         ),
     )
+
+
+def _read(
+    params: Mapping[str, Json], prepared: Result, dtype: torch.dtype, device: torch.device
+) -> pretrained.Loaded:
+    """The model and its tokenizer, from wherever the weights are by now."""
+    name, code = prepared.context["name"], bool(params.get("code"))
+    if prepared.payload.get("converted"):
+        return pretrained.from_folder(prepared.folder, name, dtype, device, code=code)
+    _unchanged(prepared.context)
+    if params["scheme"] == "gguf":
+        with _whole([Path(part) for part in prepared.context["parts"]]) as path:
+            _check_gguf(name, path)
+            return pretrained.from_gguf(path, dtype)
+    place = _folder({**params, **prepared.context})
+    return pretrained.from_folder(place, name, dtype, device, code=code)
 
 
 def chess_net(_params: Mapping[str, Json], inputs: tuple[Result, ...]) -> Lc0Subject:
