@@ -75,7 +75,8 @@ with torch.inference_mode():
     logits = model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False).logits
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 torch.save(logits, Path(cache) / "logits.pt")
-print(json.dumps({{"seconds": seconds, "clock": clock, "plan": plan, "peak": peak, "tokens": ids.tolist()}}))
+told = {{"seconds": seconds, "clock": clock, "plan": plan, "peak": peak}}
+print(json.dumps(told | {{"tokens": ids.tolist()}}))
 """
 
 
@@ -136,8 +137,8 @@ def report(told: dict[str, list[dict[str, float]]]) -> int:
         medians = {name: statistics.median(run[name] for run in runs) for name in columns}
         rival = told[f"transformers, {way.split(', ')[1]}"]
         ratio = medians["seconds"] / statistics.median(run["seconds"] for run in rival)
-        numbers = "".join(f"{number:10.2f}" for number in medians.values())
-        print(f"{way:26}{len(runs):6}{numbers}{ratio:8.2f}")
+        numbers = [f"{number:9.2f}" for number in (*medians.values(), ratio)]
+        print(f"{way:26}{len(runs):6}", *numbers)
         missed |= ratio > BAR
     print(f"bar: at most {BAR} times transformers' own; {'missed' if missed else 'met'}")
     return int(missed)
