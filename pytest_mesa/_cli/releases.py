@@ -11,10 +11,11 @@ Command = Callable[[str, str, str], argparse.ArgumentParser]
 
 
 def add(command: Command) -> None:
-    """Add ``mesa diff``, ``history`` and ``report``."""
+    """Add ``mesa diff``, ``history``, ``report`` and ``publish``."""
     _add_diff(command("diff", "compare:diff", "compare the verdicts of two releases"))
     _add_history(command("history", "compare:history", "list all verdicts on a claim in time"))
     _add_report(command("report", "report:report", "write the ledger as one HTML file"))
+    _add_publish(command("publish", "publish:publish", "publish the verdicts of a release"))
 
 
 def _add_diff(diff: argparse.ArgumentParser) -> None:
@@ -59,6 +60,44 @@ def _add_report(report: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="where to (default: report.html)",
     )
+
+
+def _add_publish(publish: argparse.ArgumentParser) -> None:
+    _add_ledger(publish)
+    side = "a line-up or model, @REVISION, a git commit or tag, or another ledger file"
+    publish.add_argument(
+        "--release",
+        metavar="SIDE",
+        help=f"only the verdicts of this release: {side} (default: the newest verdict of each "
+        "claim and line-up)",
+    )
+    publish.add_argument(
+        "--compare",
+        metavar="SIDE",
+        help="the release to compare with (default: for each model the verdict before)",
+    )
+    publish.add_argument(
+        "--github",
+        action="store_true",
+        help="in a step of GitHub Actions: append to its summary, annotate the specs of refuted, "
+        "broken and inconclusive verdicts, and set the outputs pass, fail, inconclusive, error",
+    )
+    for name, what in (
+        ("badge", "the JSON of a shields.io endpoint badge"),
+        ("junit", "JUnit XML"),
+        ("markdown", "the summary, whole"),
+    ):
+        publish.add_argument(f"--{name}", type=Path, metavar="FILE", help=f"write {what}")
+    publish.add_argument(
+        "--hub",
+        metavar="MODEL",
+        help="put the verdicts on this model's card on the Hugging Face Hub, with the token that "
+        "its client finds",
+    )
+    publish.add_argument(
+        "--dry-run", action="store_true", help="with --hub: only show what would be pushed"
+    )
+    publish.add_argument("--create-pr", action="store_true", help="with --hub: as a pull request")
 
 
 def _add_ledger(parser: argparse.ArgumentParser) -> None:

@@ -60,7 +60,7 @@ def section(entry: Entry) -> str:
         f'<a id="{anchor(record)}"></a>\n\n## {text(name(record))}',
         f"**{text(record['claim'].get('title', ''))}**",
         f"> {text(record['claim'].get('claim', ''))}",
-        f"{mark(record)}: {_meaning(record)}",
+        f"{mark(record)}: {meaning(record)}",
     ]
     if note := LOCKS.get(record["locked"]):
         parts.append(f"*Exploratory*: {note}.")
@@ -74,7 +74,7 @@ def section(entry: Entry) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
-def _meaning(record: Record) -> str:
+def meaning(record: Record) -> str:
     """What the verdict says, in one sentence that needs no statistics."""
     claim = record["claim"]
     estimand = text(claim.get("estimand", "the estimand"))

@@ -32,12 +32,17 @@ class Side:
     records: Mapping[Item, Record]
 
     def match(self, record: Mapping[str, Any]) -> Record | None:
-        """This side's verdict on the same prediction: on the same line-up, else on the only one."""
-        return self.records.get(item(dict(record))) or self._only(str(record["prediction"]))
+        """This side's verdict on the same prediction: on the same line-up, else the only one on
+        the same model, else the only one."""
+        return self.records.get(item(dict(record))) or self._near(*item(dict(record)))
 
-    def _only(self, prediction: str) -> Record | None:
-        found = [record for key, record in self.records.items() if key[0] == prediction]
-        return found[0] if len(found) == 1 else None
+    def _near(self, prediction: str, lineup: str) -> Record | None:
+        found = {key[1]: r for key, r in self.records.items() if key[0] == prediction}
+        same = [r for other, r in found.items() if family(other) == family(lineup)]
+        for those in (same, list(found.values())):
+            if len(those) == 1:
+                return those[0]
+        return None
 
 
 Pair = tuple[Record | None, Record | None]
@@ -67,14 +72,18 @@ def select(index: Index, name: str, folder: Path) -> Side:
 def pairs(before: Side, after: Side) -> list[Pair]:
     """Verdicts that belong together, sorted by prediction.
 
-    Those on the same line-up do; then, within a prediction, the one that is left on either
-    side. What remains is missing or new.
+    Those on the same line-up do; then those on the same model, if each side has one of it;
+    then, within a prediction, the one that is left on either side. What remains is missing or
+    new.
     """
     together: list[Pair] = []
     for prediction in sorted({key[0] for key in (*before.records, *after.records)}):
         old, new = (_of(side, prediction) for side in (before, after))
         both = sorted(old.keys() & new.keys())
         together += [(old.pop(lineup), new.pop(lineup)) for lineup in both]
+        mine, theirs = _only_by_model(old), _only_by_model(new)
+        for model in sorted(mine.keys() & theirs.keys()):
+            together.append((old.pop(mine[model]), new.pop(theirs[model])))
         if len(old) == len(new) == 1:
             together += zip(old.values(), new.values(), strict=True)
         else:
@@ -123,6 +132,14 @@ def family(lineup: str) -> str:
     """A model reference without its revision and options."""
     body, revision = lineup.partition("?")[0], revision_of(lineup)
     return body.removesuffix(f"@{revision}") if revision else body
+
+
+def _only_by_model(lineups: Iterable[str]) -> dict[str, str]:
+    """The line-up of each model that has just one."""
+    found: dict[str, list[str]] = {}
+    for lineup in lineups:
+        found.setdefault(family(lineup), []).append(lineup)
+    return {model: those[0] for model, those in found.items() if len(those) == 1}
 
 
 def _of(side: Side, prediction: str) -> dict[str, Record]:

@@ -14,8 +14,12 @@ Html = NewType("Html", str)
 
 def text(value: object) -> Html:
     """User text as it reads: no markup, and nothing that a browser would act on."""
-    shown = "\n".join(printable(line.replace("\t", "    ")) for line in str(value).split("\n"))
-    return Html(html.escape(shown))
+    return Html(html.escape(plain(value)))
+
+
+def plain(value: object) -> str:
+    """User text with its line breaks, but no other character that is not printed."""
+    return "\n".join(printable(line.replace("\t", "    ")) for line in str(value).split("\n"))
 
 
 def element(name: str, *children: Html, **attributes: str) -> Html:

@@ -48,7 +48,7 @@ def select(index: Index) -> Selection:
     Raises:
         LedgerError: a record that is shown is damaged.
     """
-    newest = sorted((lines[-1] for lines in index.items.values()), reverse=True)
+    newest = newest_lines(index)
     shown = sorted(newest[:ROWS], key=lambda line: line.item)
     records = dict(zip(shown, index.records(shown), strict=True))
     detailed = set(newest[:DETAILED])
@@ -66,6 +66,11 @@ def select(index: Index) -> Selection:
         size=len(index.lines),
         head=index.lines[-1].sha if index.lines else "",
     )
+
+
+def newest_lines(index: Index) -> list[Line]:
+    """The line of each item's newest verdict, the last one first."""
+    return sorted((lines[-1] for lines in index.items.values()), reverse=True)
 
 
 def _claim(

@@ -129,6 +129,18 @@ def test_verdicts_pair_by_lineup_then_by_prediction(path: Path) -> None:
     assert len([pair for pair in pairs(alone, side(path, "both.jsonl")) if None in pair]) == 4
 
 
+def test_two_models_of_a_release_are_each_paired_with_their_own(path: Path) -> None:
+    for name, revision in (("big", "v1"), ("small", "v1"), ("small", "v2"), ("big", "v2")):
+        put(path, "both", f"org/{name}@{revision}", 0.5)
+    before, after = side(path, "@v1"), side(path, "@v2")
+    together = [(a["lineup"], b["lineup"]) for a, b in pairs(before, after) if a and b]
+    assert ("org/big@v1", "org/big@v2") in together
+    assert ("org/small@v1", "org/small@v2") in together
+    matched = before.match({"prediction": "both", "lineup": "org/big@v9"})
+    assert matched is not None
+    assert matched["lineup"] == "org/big@v1"
+
+
 def test_a_sides_match_is_the_lineups_own_or_the_only_one(path: Path) -> None:
     v1, everything = side(path, "@v1"), side(path, str(path))
     assert told([v1.match({"prediction": "a", "lineup": "hf:org/m@v2"})]) == [
