@@ -178,10 +178,13 @@ def _compare(net: Frozen, full: bool, on_line: OnLine) -> bool:
     return _trains_alike(net, on_line) if full else True
 
 
-def first_difference(net: Frozen) -> int | None:
-    """The first step (from 0) whose replayed loss is not the recorded one; None where all are."""
+def first_difference(net: Frozen, steps: int | None = None) -> int | None:
+    """The first step (from 0) whose replayed loss is not the recorded one; None where all are.
+
+    ``steps`` replays no more than so many.
+    """
     trainer = _training(net.recipe).Trainer(net.recipe, net.seed)
-    for step, recorded in enumerate(net.payload["losses"]):
+    for step, recorded in enumerate(net.payload["losses"][:steps]):
         if not abs(trainer.step() - recorded) <= LOSS_TOLERANCE * abs(recorded):
             return step
     return None
