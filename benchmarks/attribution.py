@@ -48,6 +48,7 @@ from torch import Tensor, nn
 from pytest_mesa.instruments import attribution, attribution_edges, attribution_writes
 from pytest_mesa.instruments.attribution_edges import by_step, collect_edges
 from pytest_mesa.instruments.attribution_paths import Path, path
+from pytest_mesa.instruments.attribution_prefix import shares
 from pytest_mesa.instruments.attribution_runs import answered, for_inputs_only, on_output
 
 OURS = "pytest-mesa"
@@ -66,15 +67,26 @@ def our_edges(tokens: int, model: nn.Module) -> Callable[[], Tensor]:
     return run
 
 
-def without(change: Callable[[], Any], model: nn.Module) -> Callable[[], Tensor]:
-    """This package's edge scores with one trick taken away by ``change``."""
-    run = our_edges(attribution.TOKENS, model)
+def without(
+    change: Callable[[], Any],
+    model: nn.Module,
+    of: Callable[[nn.Module], Callable[[], Tensor]] | None = None,
+) -> Callable[[], Tensor]:
+    """This package's scores (edges' but for ``of``) with one trick taken away by ``change``."""
+    run = of(model) if of else our_edges(attribution.TOKENS, model)
 
     def changed() -> Tensor:
         with change():
             return run()
 
     return changed
+
+
+@contextmanager
+def from_the_start() -> Iterator[None]:
+    """Every run starts at the first position, whether prompts differ there or not."""
+    with mock.patch.object(attribution, "shares", partial(shares, prefix=False)):
+        yield
 
 
 @contextmanager
@@ -138,14 +150,14 @@ def step_by_step(model: nn.Module) -> Callable[[], Tensor]:
     def run() -> Tensor:
         along, graph = path(STEPS, "left"), wiring.graph
         total = torch.zeros(len(graph.writers), len(graph.readers))
-        rows = torch.arange(len(pairs))
         with for_inputs_only(model):
-            change, both = attribution_writes.differences(wiring, pairs)
-            spelled = attribution_writes.spelled_out(wiring, change)
-            for point, weight in zip(along.points, along.weights, strict=True):
-                taps = collect_edges(wiring, spelled, pairs.answers, 1, total)
-                one = Path((point,), (weight,))
-                attribution._backward(wiring, pairs, metric, rows, both, one, taps)
+            for share in shares(wiring, pairs, 1, attribution.TOKENS):
+                change, both = attribution_writes.differences(wiring, share.pairs, share.run)
+                spelled = attribution_writes.spelled_out(wiring, change)
+                for point, weight in zip(along.points, along.weights, strict=True):
+                    taps = collect_edges(wiring, spelled, share.pairs.answers, 1, total)
+                    one = Path((point,), (weight,))
+                    attribution._backward(wiring, share, metric, both, one, taps)
         return total / len(pairs)
 
     return run
@@ -167,6 +179,9 @@ CONTENDERS = {
         Contender(OURS, partial(our_edges, attribution.TOKENS), ours=True),
         Contender(EAP, reference_edges),
         Contender("ours, the whole batch in one pass", partial(our_edges, 1 << 30), rival=False),
+        Contender(
+            "ours, every run from the first token", partial(without, from_the_start), rival=False
+        ),
         Contender("ours, one pass a step", step_by_step, rival=False),
         Contender(
             "ours, readers' vectors before the sum over steps",
@@ -178,6 +193,11 @@ CONTENDERS = {
     ],
     "nodes": [
         Contender(OURS, our_nodes, ours=True),
+        Contender(
+            "ours, every run from the first token",
+            partial(without, from_the_start, of=our_nodes),
+            rival=False,
+        ),
         Contender("TransformerLens", lens_nodes),
         Contender("nnsight", nnsight_nodes),
     ],

@@ -27,6 +27,7 @@ from pytest_mesa.instruments.attribution_graph import Graph
 from pytest_mesa.instruments.attribution_nodes import collect_nodes
 from pytest_mesa.instruments.attribution_parts import Wiring
 from pytest_mesa.instruments.attribution_paths import Path, path
+from pytest_mesa.instruments.attribution_prefix import Share, shares
 from pytest_mesa.instruments.attribution_runs import (
     Metric,
     Pairs,
@@ -40,7 +41,7 @@ from pytest_mesa.instruments.stream import SiteError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from jaxtyping import Float, Int
+    from jaxtyping import Float
 
 TOKENS = 512  # in one pass: enough to keep matrix products busy, little to hold for gradients
 
@@ -129,12 +130,12 @@ def edge_attribution(
     total = torch.zeros(len(graph.writers), len(graph.readers), device=pairs.clean.device)
     values = []
     with for_inputs_only(wiring.anatomy.module):
-        for some, rows in pairs.parts(len(along), tokens):
-            change, both = differences(wiring, some)
-            values.append(_metrics(metric, both.logits, rows))
+        for share in shares(wiring, pairs, len(along), tokens):
+            change, both = differences(wiring, share.pairs, share.run)
+            values.append(_metrics(metric, both.logits, share.rows))
             spelled = spelled_out(wiring, change)
-            taps = collect_edges(wiring, spelled, some.answers, len(along), total)
-            _backward(wiring, some, metric, rows, both, along, taps)
+            taps = collect_edges(wiring, spelled, share.pairs.answers, len(along), total)
+            _backward(wiring, share, metric, both, along, taps)
     clean, corrupt = _means(values)
     return EdgeScores(graph, (total / len(pairs)).double().cpu().numpy(), clean, corrupt)
 
@@ -156,25 +157,25 @@ def node_attribution(
     total = torch.zeros(size, device=pairs.clean.device)
     values = []
     with for_inputs_only(wiring.anatomy.module):
-        for some, rows in pairs.parts(len(along), tokens):
-            change, both = differences(wiring, some)
-            values.append(_metrics(metric, both.logits, rows))
-            taps = collect_nodes(wiring, change, len(along), total)
-            _backward(wiring, some, metric, rows, both, along, taps)
+        for share in shares(wiring, pairs, len(along), tokens):
+            change, both = differences(wiring, share.pairs, share.run)
+            values.append(_metrics(metric, both.logits, share.rows))
+            taps = collect_nodes(wiring, change, len(along), total[:, share.start :])
+            _backward(wiring, share, metric, both, along, taps)
     clean, corrupt = _means(values)
     return NodeScores(wiring.graph, (total / len(pairs)).double().cpu().numpy(), clean, corrupt)
 
 
 def _backward(
     wiring: Wiring,
-    pairs: Pairs,
+    share: Share,
     metric: Metric,
-    rows: Int[Tensor, " pair"],
     both: Writes,
     along: Path,
     taps: list[Callable[[], Callable[[], None]]],
 ) -> None:
     """Run all points of the path at once, and back; the taps take what they need on the way."""
+    pairs = share.pairs
     steps, count = len(along), len(pairs)
     clean, corrupt = both.stream[:count], both.stream[count:]
     points = torch.tensor(along.points, device=clean.device).to(clean)[:, None, None, None]
@@ -186,8 +187,8 @@ def _backward(
         stack.callback(at_answers(wiring.unembedding, pairs.answers.repeat(steps)))
         for tap in taps:
             stack.callback(tap())
-        logits = wiring.run(pairs.clean.repeat(steps, 1), mask)[:, 0]
-        total = (_checked(metric, logits, rows.repeat(steps)) * weights).sum()
+        logits = share.run(pairs.clean.repeat(steps, 1), mask)[:, 0]
+        total = (_checked(metric, logits, share.rows.repeat(steps)) * weights).sum()
         torch.autograd.backward(total, inputs=[start])
 
 

@@ -73,22 +73,14 @@ class Pairs:
         places = torch.arange(length, device=self.clean.device)
         return (places * self.mask.to(places)).argmax(1)
 
-    def part(self, start: int, stop: int) -> Pairs:
+    def take(self, rows: Int[Tensor, " row"]) -> Pairs:
         """Some of the pairs."""
-        some = slice(start, stop)
         return Pairs(
-            self.clean[some],
-            None if self.corrupt is None else self.corrupt[some],
-            None if self.mask is None else self.mask[some],
-            self.answers[some],
+            self.clean[rows],
+            None if self.corrupt is None else self.corrupt[rows],
+            None if self.mask is None else self.mask[rows],
+            self.answers[rows],
         )
-
-    def parts(self, runs: int, tokens: int) -> Iterator[tuple[Pairs, Int[Tensor, " pair"]]]:
-        """Parts of which ``runs`` runs each have at most ``tokens`` tokens, with their rows."""
-        size = max(1, tokens // (runs * self.clean.shape[1]))
-        for start in range(0, len(self), size):
-            stop = min(start + size, len(self))
-            yield self.part(start, stop), torch.arange(start, stop, device=self.clean.device)
 
 
 def logit_difference(right: Int[Tensor, " pair"], wrong: Int[Tensor, " pair"]) -> Metric:

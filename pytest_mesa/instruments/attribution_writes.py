@@ -12,6 +12,7 @@ from torch import Tensor
 
 from pytest_mesa.instruments.attribution_parts import Attention, Wiring
 from pytest_mesa.instruments.attribution_runs import Pairs, at_answers, on_input, on_output
+from pytest_mesa.instruments.runner import Runner
 from pytest_mesa.instruments.stream import SiteError
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ def capture(
     mask: Int[Tensor, "run pos"] | None,
     answers: Int[Tensor, " run"],
     reduce: Reduce = Tensor.clone,
+    run: Runner | None = None,
 ) -> Writes:
     """All writes of one run, without gradients; each goes through ``reduce`` at once.
 
@@ -64,7 +66,7 @@ def capture(
             else:
                 stack.callback(on_output(part.write, keep(place)))
         stack.callback(at_answers(wiring.unembedding, answers))
-        logits = wiring.run(ids, mask)[:, 0]
+        logits = (run or wiring.run)(ids, mask)[:, 0]
     written = tuple(value for value in kept if value is not None)
     if len(written) != len(kept) or not streams:
         raise SiteError("a part of the net was not run")
@@ -89,7 +91,7 @@ def on_heads(
     return [on_input(part.projection, hold), on_input(after.module, scale)]
 
 
-def differences(wiring: Wiring, pairs: Pairs) -> tuple[Writes, Writes]:
+def differences(wiring: Wiring, pairs: Pairs, run: Runner) -> tuple[Writes, Writes]:
     """Corrupted less clean writes, and (in ``stream`` and ``logits`` alone) both runs.
 
     The second holds the clean and then the corrupted runs.
@@ -107,7 +109,7 @@ def differences(wiring: Wiring, pairs: Pairs) -> tuple[Writes, Writes]:
     mask = None if pairs.mask is None else torch.cat([pairs.mask, pairs.mask])
     answers = torch.cat([pairs.answers, pairs.answers])
     ids = torch.cat([pairs.clean, pairs.corrupt])
-    difference = capture(wiring, ids, mask, answers, subtract)
+    difference = capture(wiring, ids, mask, answers, subtract, run)
     return difference, Writes(both[0], (), difference.logits)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 import numpy as np
 import torch
@@ -13,10 +13,12 @@ from torch import Tensor
 from pytest_mesa.instruments.attribution import TOKENS
 from pytest_mesa.instruments.attribution_graph import Graph
 from pytest_mesa.instruments.attribution_parts import Wiring
+from pytest_mesa.instruments.attribution_prefix import shares
 from pytest_mesa.instruments.attribution_runs import Metric, Pairs
 from pytest_mesa.instruments.attribution_writes import Writes, capture
 from pytest_mesa.instruments.circuit import Circuit
 from pytest_mesa.instruments.circuit_run import run_masked
+from pytest_mesa.instruments.runner import Runner
 from pytest_mesa.instruments.stream import SiteError
 
 if TYPE_CHECKING:
@@ -26,7 +28,12 @@ if TYPE_CHECKING:
 class Ablation(Protocol):
     """What ablated edges carry."""
 
-    def base(self, wiring: Wiring, pairs: Pairs) -> Writes:
+    @property
+    def keeps_prefix(self) -> bool:
+        """Whether ablation changes nothing before a pair's first differing token."""
+        ...
+
+    def base(self, wiring: Wiring, pairs: Pairs, run: Runner) -> Writes:
         """Writes that broadcast to the pairs' (pair, pos)."""
         ...
 
@@ -35,11 +42,13 @@ class Ablation(Protocol):
 class Resample:
     """Ablated edges carry the corrupted prompt's writes, pair by pair."""
 
-    def base(self, wiring: Wiring, pairs: Pairs) -> Writes:
+    keeps_prefix: ClassVar[bool] = True
+
+    def base(self, wiring: Wiring, pairs: Pairs, run: Runner) -> Writes:
         """The corrupted run."""
         if pairs.corrupt is None:
             raise SiteError("resample ablation needs corrupted prompts")
-        return capture(wiring, pairs.corrupt, pairs.mask, pairs.answers)
+        return capture(wiring, pairs.corrupt, pairs.mask, pairs.answers, run=run)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +56,9 @@ class Mean:
     """Ablated edges carry each writer's mean write. Made by `mean_ablation`."""
 
     writes: Writes
+    keeps_prefix: ClassVar[bool] = False
 
-    def base(self, wiring: Wiring, pairs: Pairs) -> Writes:  # noqa: ARG002
+    def base(self, wiring: Wiring, pairs: Pairs, run: Runner) -> Writes:  # noqa: ARG002
         """The means.
 
         Raises:
@@ -78,8 +88,9 @@ def mean_ablation(
     real = torch.ones_like(ids) if mask is None else mask
     axes = (0,) if by_position else (0, 1)
     total: list[Tensor] = []
-    for some, rows in pairs.parts(1, tokens):
-        weight = real[rows][..., None].float()
+    for share in shares(wiring, pairs, 1, tokens, prefix=False):
+        weight = real[share.rows][..., None].float()
+        some = share.pairs
         writes = capture(
             wiring,
             some.clean,
@@ -130,12 +141,13 @@ def evaluate(
     """The metric of each pair where only the edges of a mask carry clean writes."""
     device = pairs.clean.device
     on_device = [torch.from_numpy(mask).to(device) for mask in masks]
-    columns = []
-    for some, rows in pairs.parts(1, tokens):
-        base = ablation.base(wiring, some)
-        logits = [run_masked(wiring, mask, some, base) for mask in on_device]
-        columns.append(torch.stack([metric(values, rows).detach() for values in logits]))
-    return torch.cat(columns, dim=1).double().cpu().numpy()
+    found = torch.empty(len(masks), len(pairs), dtype=torch.float64)
+    for share in shares(wiring, pairs, 1, tokens, prefix=ablation.keeps_prefix):
+        base = ablation.base(wiring, share.pairs, share.run)
+        for row, mask in enumerate(on_device):
+            logits = run_masked(wiring, mask, share.pairs, base, share.run)
+            found[row, share.rows.cpu()] = metric(logits, share.rows).detach().double().cpu()
+    return found.numpy()
 
 
 def faithfulness(

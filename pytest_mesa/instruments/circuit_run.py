@@ -18,22 +18,27 @@ from torch import Tensor, nn
 from pytest_mesa.instruments.attribution_parts import Attention, Plain, Read, Wiring
 from pytest_mesa.instruments.attribution_runs import Pairs, at_answers, on_input, on_output
 from pytest_mesa.instruments.attribution_writes import Writes, on_heads
+from pytest_mesa.instruments.runner import Runner
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float
 
 
 def run_masked(
-    wiring: Wiring, mask: Bool[Tensor, "writer reader"], pairs: Pairs, base: Writes
+    wiring: Wiring,
+    mask: Bool[Tensor, "writer reader"],
+    pairs: Pairs,
+    base: Writes,
+    run: Runner | None = None,
 ) -> Float[Tensor, "pair vocabulary"]:
     """Logits at the answers where edges outside ``mask`` carry the baseline's writes.
 
-    ``base``: writes that broadcast to the pairs' (pair, pos).
+    ``base``: writes that broadcast to the pairs' (pair, pos). ``run``: how to run the pairs.
     """
     with torch.no_grad(), ExitStack() as stack:
         _Run(wiring, mask, pairs, base).hook(stack)
         stack.callback(at_answers(wiring.unembedding, pairs.answers))
-        return wiring.run(pairs.clean, pairs.mask)[:, 0]
+        return (run or wiring.run)(pairs.clean, pairs.mask)[:, 0]
 
 
 class _Run:

@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 import copy
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 import transformers as t
-from attribution_nets import LENGTH, PAIRS, difference, llama, pairs, stirred, straight, wired
+from attribution_nets import (
+    LENGTH,
+    PAIRS,
+    VOCABULARY,
+    difference,
+    llama,
+    pairs,
+    stirred,
+    straight,
+    wired,
+)
 from decoder_zoo import ZOO
 from torch import Tensor, nn
 
+from pytest_mesa.instruments import attribution
 from pytest_mesa.instruments.attribution import edge_attribution, node_attribution
 from pytest_mesa.instruments.attribution_paths import path
+from pytest_mesa.instruments.attribution_prefix import continues, shares
 from pytest_mesa.instruments.attribution_runs import Pairs, log_probability
 from pytest_mesa.instruments.stream import SiteError
 
@@ -171,6 +184,25 @@ def test_neither_parts_nor_padding_change_scores() -> None:
         mask = nn.functional.pad(torch.ones_like(data.clean), sizes)
         got = edge_attribution(wiring, Pairs(*padded, mask), difference())
         assert gap(got.scores, whole.scores) < 1e-4
+
+
+@pytest.mark.parametrize("kind", [name for name, kind in ZOO.items() if kind.additive])
+def test_sharing_beginnings_changes_nothing(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    wiring = wired(stirred(ZOO[kind].make(), scale=0.05))
+    data = pairs()
+    assert data.corrupt is not None
+    corrupt = data.corrupt.clone()
+    for row, start in enumerate([1, 4, 2, 0, 3]):
+        corrupt[row, :start] = data.clean[row, :start]
+        corrupt[row, start] = (data.clean[row, start] + 1) % VOCABULARY
+    data = Pairs(data.clean, corrupt)
+    started = [share.start for share in shares(wiring, data, 3, 14)]
+    assert started == ([0, 1, 2, 3, 4] if continues(wiring) else [0] * 5)
+    shared = edge_attribution(wiring, data, difference(), path(3), tokens=14)
+    monkeypatch.setattr(attribution, "shares", partial(shares, prefix=False))
+    whole = edge_attribution(wiring, data, difference(), path(3))
+    assert gap(shared.scores, whole.scores) < 1e-5
+    assert shared.clean == pytest.approx(whole.clean, rel=1e-5)
 
 
 def test_an_answer_in_the_middle_is_blind_to_what_comes_later() -> None:

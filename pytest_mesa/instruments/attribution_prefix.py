@@ -1,0 +1,120 @@
+"""Parts of a batch of pairs, whose common beginnings run once.
+
+In a causal net a clean and a corrupted prompt are the same up to the first token that differs,
+and so is every run between them: those positions' keys and values are computed once a pair, no
+write differs there and no gradient is needed. Everything else runs from there on.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from pytest_mesa.instruments.attribution_parts import Wiring
+from pytest_mesa.instruments.attribution_runs import Pairs, at_answers
+from pytest_mesa.instruments.patching_cache import RecordingCache
+from pytest_mesa.instruments.runner import Runner
+
+if TYPE_CHECKING:
+    from jaxtyping import Int
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """Some of the pairs, from position ``start`` on; ``run`` runs any number of copies of them.
+
+    ``rows`` says which pairs they are.
+    """
+
+    pairs: Pairs
+    rows: Int[Tensor, " pair"]
+    start: int
+    run: Runner
+
+
+def shares(
+    wiring: Wiring, pairs: Pairs, runs: int, tokens: int, *, prefix: bool = True
+) -> Iterator[Share]:
+    """Split pairs so that ``runs`` runs of each have at most ``tokens`` tokens at a time.
+
+    ``prefix=False``: every run starts at the first position.
+    """
+    length = pairs.clean.shape[1]
+    prefix = prefix and continues(wiring)
+    starts = first_difference(pairs) if prefix else torch.zeros(len(pairs), dtype=torch.long)
+    order = torch.argsort(starts, stable=True)
+    at = 0
+    while at < len(order):
+        start = int(starts[order[at]])
+        size = max(1, tokens // (runs * (length - start)))
+        rows = order[at : at + size].to(pairs.clean.device)
+        yield _share(wiring, pairs.take(rows), rows, start)
+        at += size
+
+
+def first_difference(pairs: Pairs) -> Int[Tensor, " pair"]:
+    """The first position at which a pair's prompts differ; at most the answer's."""
+    if pairs.corrupt is None:
+        return torch.zeros(len(pairs), dtype=torch.long)
+    differ = (pairs.clean != pairs.corrupt).long()
+    first = torch.where(differ.any(1), differ.argmax(1), pairs.answers)
+    return torch.minimum(first, pairs.answers).cpu()
+
+
+def continues(wiring: Wiring) -> bool:
+    """Whether a run can go on from keys and values: a causal net of nothing but attention."""
+    anatomy = wiring.anatomy
+    attends = all(block.attention is not None and block.mixer is None for block in anatomy.blocks)
+    takes = "past_key_values" in inspect.signature(anatomy.module.forward).parameters
+    return anatomy.causal and attends and takes
+
+
+def _share(wiring: Wiring, pairs: Pairs, rows: Tensor, start: int) -> Share:
+    if not start:
+        return Share(pairs, rows, 0, wiring.run)
+    cache = RecordingCache(len(wiring.anatomy.blocks))
+    run = _Continued(wiring.anatomy.module, pairs, start, cache)
+    with torch.no_grad(), ExitStack() as stack:
+        stack.callback(at_answers(wiring.unembedding, torch.zeros_like(pairs.answers)))
+        run.begin()
+    if not cache.complete:
+        return Share(pairs, rows, 0, wiring.run)
+    rest = None if pairs.corrupt is None else pairs.corrupt[:, start:]
+    return Share(Pairs(pairs.clean[:, start:], rest, None, pairs.answers - start), rows, start, run)
+
+
+class _Continued:
+    """Runs copies of pairs, pair after pair, from ``start`` on. The mask is the pairs' own."""
+
+    def __init__(self, module: Any, pairs: Pairs, start: int, cache: RecordingCache) -> None:
+        self.module = module
+        self.pairs = pairs
+        self.start = start
+        self.cache = cache
+        self.mask = torch.ones_like(pairs.clean) if pairs.mask is None else pairs.mask
+        self.places = "position_ids" in inspect.signature(module.forward).parameters
+
+    def begin(self) -> None:
+        """Compute the common beginnings."""
+        early = slice(self.start)
+        self._call(self.pairs.clean[:, early], self.mask[:, early], self.cache)
+
+    def __call__(self, ids: Tensor, mask: Tensor | None = None) -> Tensor:  # noqa: ARG002
+        copies = len(ids) // len(self.pairs)
+        prompts = torch.arange(len(self.pairs), device=ids.device).repeat(copies)
+        cache = self.cache.continued(self.start, prompts)
+        return self._call(ids, self.mask.repeat(copies, 1), cache)
+
+    def _call(self, ids: Tensor, mask: Tensor, cache: Any) -> Tensor:
+        inputs = {"input_ids": ids, "attention_mask": mask, "past_key_values": cache}
+        if self.places:
+            places = (mask.cumsum(1) - 1).clamp_min(0)
+            inputs["position_ids"] = places[:, -ids.shape[1] :]
+        out: Tensor = self.module(**inputs, use_cache=True).logits
+        return out
