@@ -154,11 +154,16 @@ def _override_heads(
         return parts
     pattern = anatomy_parts.pattern_of(run, parts.attention)
     heads = parts.heads
-    count = given.get("heads")
+    count, groups = given.get("heads"), given.get("groups")
     if count and pattern and count != pattern.heads:
         raise SiteError(
             f"at layer {layer}, {count} heads are named, but {parts.attention} makes "
             f"{pattern.heads} attention patterns"
+        )
+    if groups and pattern and pattern.groups and groups != pattern.groups:
+        raise SiteError(
+            f"at layer {layer}, {groups} groups are named, but {parts.attention} has "
+            f"{pattern.groups} different sets of keys"
         )
     if projection or (heads is None and count):
         reads = projection or (heads.projection if heads else None)
@@ -168,8 +173,8 @@ def _override_heads(
         if not number:
             raise SiteError(f"at layer {layer}, the number of heads was not found; name it")
         heads = anatomy_parts.head_names(run, parts.attention, reads, number, pattern)
-    if heads is not None and "groups" in given:
-        heads = replace(heads, groups=given["groups"])
+    if heads is not None and groups:
+        heads = replace(heads, groups=groups)
     return replace(parts, heads=heads)
 
 

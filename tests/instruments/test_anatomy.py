@@ -119,6 +119,18 @@ def test_weights_in_half_precision() -> None:
         assert within(block, block.mlp_write) == kind.mlp_write
 
 
+@pytest.mark.parametrize("family", ["llama", "gemma3", "gpt2", "falcon-multi-query"])
+def test_heads_are_found_in_attention_that_is_not_fused(family: str) -> None:
+    module = built(ZOO[family].make)
+    module.set_attn_implementation("eager")
+    (found,) = {
+        (block.heads.count, block.heads.width, block.heads.groups)
+        for block in dissect(module, tokens()).blocks
+        if block.heads is not None
+    }
+    assert found == (HEADS, ZOO[family].width, ZOO[family].groups)
+
+
 class Logits(nn.Module):
     """A Hugging Face decoder behind another name."""
 
