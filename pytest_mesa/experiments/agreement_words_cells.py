@@ -170,7 +170,12 @@ def answers(params: Mapping[str, Json], inputs: tuple[Result, ...], _folder: Pat
         detail[rival] = explained(
             given.ravel(), np.tile(exact, len(ways)), np.tile(other, len(ways))
         )
-    return {"strata": strata, "weights_sha": model.weights_sha, "detail": {"answers": detail}}
+    return {
+        "strata": strata,
+        "budget": count * len(params["rivals"]),
+        "weights_sha": model.weights_sha,
+        "detail": {"answers": detail},
+    }
 
 
 def exhibit(params: Mapping[str, Json], inputs: tuple[Result, ...], _folder: Path) -> Payload:
@@ -203,7 +208,8 @@ def summary(scored: Sequence[float], words: Mapping[str, Any]) -> list[str]:
         f"Right on {float(np.mean(scored)):.3f} of {len(scored)} fresh instances ("
         + "; ".join(f"{name}: {share:.3f}" for name, share in words["wordings"].items())
         + f"). Always answering {same['answer']} scores {same['accuracy']:.3f}, any feasible "
-        f"answer {words['any_answer']:.3f}."
+        f"answer {words['any_answer']:.3f}. Different answers given: "
+        f"{len(words['answers_given'])}."
     ]
     if wrote["n"]:
         lines.append(

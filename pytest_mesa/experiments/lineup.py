@@ -19,7 +19,7 @@ from pytest_mesa.subjects.schemes import handles, judged, reads_text, scheme
 from pytest_mesa.verdicts.evidence import Evidence, Measurement, Stratum
 
 PART = (
-    *("strata", "rivals", "competence", "unskilled"),
+    *("strata", "rivals", "budget", "competence", "unskilled"),
     *("detection_limit", "weights_sha", "detail"),
 )
 _READ = {"tokens": "the task's own tokens", "text": "text", "board": "boards"}
@@ -84,7 +84,7 @@ def merge(params: Mapping[str, Json], inputs: tuple[Result, ...], _folder: Path)
         for name in ("strata", "rivals", "competence"):
             merged[name].extend(part.get(name, []))
         merged["detail"].update(part.get("detail", {}))
-        for name in ("detection_limit", "unskilled", "weights_sha"):
+        for name in ("budget", "detection_limit", "unskilled", "weights_sha"):
             if part.get(name) is not None:
                 merged[name] = part[name]
     return {"label": params["label"], "combine": params["combine"], **merged}
@@ -109,6 +109,7 @@ def measurement(payload: Mapping[str, Any]) -> Measurement:
         combine=payload["combine"],
         competence=tuple(payload["competence"]),
         unskilled=payload.get("unskilled"),
+        budget=payload.get("budget"),
         rivals=_strata(payload["rivals"]),
         detection_limit=payload.get("detection_limit"),
         weights_sha=payload.get("weights_sha", ""),

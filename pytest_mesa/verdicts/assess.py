@@ -95,7 +95,11 @@ def assess(measurement: Measurement, rule: VerdictRule, alpha: float) -> Reading
         blocked=(Reason.SCORES_DRIFT if contradicted else None)
         or (Reason.RIVAL_EXPLAINS if explained_by else None)
         or measurement.withheld
-        or (_undecided(strata, bounds, path[-1].n, rule) if lands is Landing.NEITHER else None),
+        or (
+            _undecided(strata, bounds, path[-1].n, rule, measurement.budget or rule.budget)
+            if lands is Landing.NEITHER
+            else None
+        ),
     )
 
 
@@ -267,11 +271,11 @@ def _accounted_for(strata: Sequence[StratumReading], rule: VerdictRule) -> tuple
 
 
 def _undecided(
-    strata: Sequence[StratumReading], bounds: Bounds, n: int, rule: VerdictRule
+    strata: Sequence[StratumReading], bounds: Bounds, n: int, rule: VerdictRule, budget: int
 ) -> Reason:
     """Why the combined bounds lie in no region, most telling first."""
     if {Landing.PREDICTED, Landing.REFUTED} <= {stratum.landing for stratum in strata}:
         return Reason.STRATA_DISAGREE
     if in_indifference_zone(bounds, rule):
         return Reason.INDIFFERENCE_ZONE
-    return Reason.BUDGET_SPENT if n >= rule.budget else Reason.INTERVAL_STRADDLES
+    return Reason.BUDGET_SPENT if n >= budget else Reason.INTERVAL_STRADDLES

@@ -76,6 +76,7 @@ class Measurement:
     ``<rival>/<stratum>`` and drawn on that stratum's draws, in the same order; where a rival
     reaches what the algorithm reaches, it explains the effect. Every rival answers in every
     stratum. ``withheld`` is set where the experiment itself found that it cannot answer.
+    ``budget`` is what the spec registers for this kind of subject, where it is not the rule's.
     ``unskilled`` is what the best constant answer scores at the task, where that is known.
     """
 
@@ -84,6 +85,7 @@ class Measurement:
     combine: Combine = "hull"
     competence: tuple[float, ...] = ()
     unskilled: float | None = None
+    budget: int | None = None
     rivals: tuple[Stratum, ...] = ()
     detection_limit: float | None = None
     withheld: Reason | None = None

@@ -225,7 +225,9 @@ def test_an_instance_is_scored_by_the_average_over_its_wordings(
     chosen = Result("k", {"kept": kept}, Path())
     params = {"subject": {}, "own": 0, "task": TASK.model_dump(), "seed": 0}
     params |= {"algorithm": "exact", "rivals": ["greedy-ratio"], "count": 30, "glance": 5}
-    (stratum,) = cells.answers(params, (chosen,), Path())["strata"]
+    payload = cells.answers(params, (chosen,), Path())
+    assert payload["budget"] == 30
+    (stratum,) = payload["strata"]
     assert set(stratum["scores"]) == {0.0}
     assert len(stratum["scores"]) == 30
 

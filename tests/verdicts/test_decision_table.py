@@ -49,6 +49,7 @@ COARSE = replace(LOW, label="coarse", withheld=Reason.LADDER_TOO_COARSE)
         (evidence(), Reason.NO_SUBJECT),
         (evidence(STRADDLING), Reason.BUDGET_SPENT),
         (evidence(measurement(means=0.23, n=399)), Reason.INTERVAL_STRADDLES),
+        (evidence(replace(measurement(means=0.23, n=399), budget=399)), Reason.BUDGET_SPENT),
         (evidence(MIDDLE), Reason.INDIFFERENCE_ZONE),
         (evidence(SPLIT), Reason.STRATA_DISAGREE),
         (evidence(DRIFTING), Reason.SCORES_DRIFT),
@@ -230,3 +231,12 @@ def test_every_reason_says_what_would_settle_it() -> None:
     assert len(remedies) == len(Reason)
     assert all(20 < len(remedy) < 160 and "\n" not in remedy for remedy in remedies)
     assert verdict(evidence()).to_json()["remedy"] == Reason.NO_SUBJECT.remedy
+
+
+def test_what_needs_no_skill_stands_beside_competence_where_it_is_known() -> None:
+    told = verdict(evidence(replace(INCOMPETENT, unskilled=0.31)))
+    assert told.message.endswith("where 0.9 is required and always the same answer scores 0.310.")
+    assert told.to_json()["competence"]["unskilled"] == 0.31
+    silent = verdict(evidence(INCOMPETENT))
+    assert silent.message.endswith("where 0.9 is required.")
+    assert "unskilled" not in silent.to_json()["competence"]
