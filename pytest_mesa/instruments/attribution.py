@@ -33,10 +33,10 @@ from pytest_mesa.instruments.attribution_runs import (
     Pairs,
     at_answers,
     for_inputs_only,
+    measured,
     on_input,
 )
 from pytest_mesa.instruments.attribution_writes import Writes, differences, spelled_out
-from pytest_mesa.instruments.stream import SiteError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -188,24 +188,15 @@ def _backward(
         for tap in taps:
             stack.callback(tap())
         logits = share.run(pairs.clean.repeat(steps, 1), mask)[:, 0]
-        total = (_checked(metric, logits, share.rows.repeat(steps)) * weights).sum()
+        total = (measured(metric, logits, share.rows.repeat(steps)) * weights).sum()
         torch.autograd.backward(total, inputs=[start])
 
 
 def _metrics(metric: Metric, logits: Tensor, rows: Tensor) -> Float[Tensor, "2 pair"]:
-    values = _checked(metric, logits, torch.cat([rows, rows])).detach()
+    values = measured(metric, logits, torch.cat([rows, rows])).detach()
     return values.reshape(2, -1)
 
 
 def _means(values: list[Tensor]) -> tuple[float, float]:
     clean, corrupt = torch.cat(values, dim=1).double().mean(1).tolist()
     return clean, corrupt
-
-
-def _checked(metric: Metric, logits: Tensor, rows: Tensor) -> Float[Tensor, " run"]:
-    values = metric(logits, rows)
-    if values.shape != rows.shape:
-        raise SiteError(
-            f"a metric gives one number for each run, not {tuple(values.shape)} for {len(rows)}"
-        )
-    return values.float()

@@ -102,6 +102,22 @@ def log_probability(right: Int[Tensor, " pair"]) -> Metric:
     return metric
 
 
+def measured(
+    metric: Metric, logits: Float[Tensor, "run vocabulary"], rows: Int[Tensor, " run"]
+) -> Float[Tensor, " run"]:
+    """The metric's values.
+
+    Raises:
+        SiteError: they are not one number for each run.
+    """
+    values = metric(logits, rows)
+    if values.shape != rows.shape:
+        raise SiteError(
+            f"a metric gives one number for each run, not {tuple(values.shape)} for {len(rows)}"
+        )
+    return values.float()
+
+
 def on_input(module: nn.Module, change: Change) -> Callable[[], None]:
     """Show a module's first tensor, and replace it by what comes back; the remover."""
 

@@ -14,7 +14,7 @@ from pytest_mesa.instruments.attribution import TOKENS
 from pytest_mesa.instruments.attribution_graph import Graph
 from pytest_mesa.instruments.attribution_parts import Wiring
 from pytest_mesa.instruments.attribution_prefix import shares
-from pytest_mesa.instruments.attribution_runs import Metric, Pairs
+from pytest_mesa.instruments.attribution_runs import Metric, Pairs, measured
 from pytest_mesa.instruments.attribution_writes import Writes, capture
 from pytest_mesa.instruments.circuit import Circuit
 from pytest_mesa.instruments.circuit_run import run_masked
@@ -146,7 +146,7 @@ def evaluate(
         base = ablation.base(wiring, share.pairs, share.run)
         for row, mask in enumerate(on_device):
             logits = run_masked(wiring, mask, share.pairs, base, share.run)
-            found[row, share.rows.cpu()] = metric(logits, share.rows).detach().double().cpu()
+            found[row, share.rows.cpu()] = measured(metric, logits, share.rows).double().cpu()
     return found.numpy()
 
 

@@ -125,6 +125,8 @@ def test_what_cannot_be_ablated_is_refused() -> None:
     data = pairs()
     with pytest.raises(SiteError, match="needs corrupted prompts"):
         ablate(wiring, ["m0"], Pairs(data.clean), difference(), Resample())
+    with pytest.raises(SiteError, match="one number for each run"):
+        ablate(wiring, ["m0"], data, lambda logits, rows: logits.mean(), Resample())
     with pytest.raises(SiteError, match="no writer m7"):
         ablate(wiring, ["m7"], data, difference(), Resample())
     short = mean_ablation(wiring, data.clean[:, :4], by_position=True)
