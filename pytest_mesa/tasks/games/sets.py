@@ -16,12 +16,11 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from pytest_mesa._paths import shipped
+from pytest_mesa.tasks.games.engines import MATE as MATE
 from pytest_mesa.tasks.games.errors import GamesError
 from pytest_mesa.tasks.games.notation import PATTERNS, Name
 
 FOLDER = "positions"
-MATE = 100_000
-LONGEST_MATE = 1_000
 REFUTED = 200  # centipawns behind the best move, from which on a move counts as refuted
 
 Record = TypeVar("Record", bound="Position")
