@@ -17,7 +17,7 @@ from hypothesis.errors import NoSuchExample
 from pytest_mesa.experiments.exhibits import BEST_HEURISTIC
 from pytest_mesa.registry.kinds import KnapsackTask
 from pytest_mesa.runs.cells import Json, Result
-from pytest_mesa.subjects.base import Subject
+from pytest_mesa.subjects.base import Answerer, Subject
 from pytest_mesa.subjects.load import load
 from pytest_mesa.tasks.knapsack.heuristics import SOLVERS
 from pytest_mesa.tasks.knapsack.instances import Instances, draw
@@ -110,7 +110,7 @@ def shrinkable(task: KnapsackTask, found: Instances) -> st.SearchStrategy[Instan
     return instance()
 
 
-def shrink(subject: Subject, departure: Departure) -> Instances:
+def shrink(subject: Answerer, departure: Departure) -> Instances:
     """The smallest departure that Hypothesis reaches, one instance.
 
     Deterministic: nothing is read from or written to Hypothesis' database.
@@ -149,7 +149,7 @@ def _search(
 
 
 def _payload(
-    subject: Subject,
+    subject: Answerer,
     departure: Departure,
     instance: Instances,
     asked: str,

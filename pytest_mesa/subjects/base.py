@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import torch
@@ -28,6 +28,20 @@ def weights_sha(module: nn.Module) -> str:
         digest.update(f"{name}{tuple(value.shape)}{value.dtype}".encode())
         digest.update(value.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
+
+
+class Answerer(Protocol):
+    """Whatever answers knapsacks, however they are put to it: a net here, a model in words."""
+
+    @property
+    def weights_sha(self) -> str:
+        """Hash of the weights."""
+
+    def answer_logits(self, instances: Instances) -> Float[Tensor, "batch answer"]:
+        """Logits of the answers 0, 1, …."""
+
+    def answers(self, instances: Instances) -> Int[np.ndarray, " batch"]:
+        """The most likely answer of each instance."""
 
 
 @dataclass(eq=False)
