@@ -178,25 +178,21 @@ CONTENDERS = {
     "edges": [
         Contender(OURS, partial(our_edges, attribution.TOKENS), ours=True),
         Contender(EAP, reference_edges),
-        Contender("ours, the whole batch in one pass", partial(our_edges, 1 << 30), rival=False),
-        Contender(
-            "ours, every run from the first token", partial(without, from_the_start), rival=False
-        ),
-        Contender("ours, one pass a step", step_by_step, rival=False),
+        Contender("ours, the whole batch in one pass", partial(our_edges, 1 << 30)),
+        Contender("ours, every run from the first token", partial(without, from_the_start)),
+        Contender("ours, one pass a step", step_by_step),
         Contender(
             "ours, readers' vectors before the sum over steps",
             partial(without, vectors_first),
-            rival=False,
         ),
-        Contender("ours, logits at all positions", partial(without, all_logits), rival=False),
-        Contender("ours, weights' gradients too", partial(without, weights_too), rival=False),
+        Contender("ours, logits at all positions", partial(without, all_logits)),
+        Contender("ours, weights' gradients too", partial(without, weights_too)),
     ],
     "nodes": [
         Contender(OURS, our_nodes, ours=True),
         Contender(
             "ours, every run from the first token",
             partial(without, from_the_start, of=our_nodes),
-            rival=False,
         ),
         Contender("TransformerLens", lens_nodes),
         Contender("nnsight", nnsight_nodes),
@@ -217,7 +213,7 @@ def training_step(model: nn.Module) -> Callable[[], Tensor]:
     return run
 
 
-MEMORY_ONLY = Contender("a training step on the same batch", training_step, rival=False)
+MEMORY_ONLY = Contender("a training step on the same batch", training_step)
 
 
 def one_op(op: str, options: argparse.Namespace) -> None:
@@ -235,7 +231,7 @@ def one_op(op: str, options: argparse.Namespace) -> None:
     print(f"\n### {op}: SmolLM2-135M in float32, {batch} tokens, {STEPS} steps")
     print(heading(("torch", "transformers", "transformer-lens", "nnsight")))
     print(table(results, OURS))
-    rivals = [c.name for c in CONTENDERS[op] if c.rival and not c.ours]
+    rivals = [c.name for c in CONTENDERS[op] if not c.name.startswith(("ours", OURS))]
     if any(r.seconds for r in results if r.name in rivals):
         best, own = fastest(results, rivals), results[0]
         print(f"\n{best.name} takes {best.median / own.median:.1f} times as long", end="")
