@@ -81,6 +81,8 @@ def check_junit(project: Project) -> None:
     assert upheld["n"] == "400"
     assert float(upheld["lower"] or "nan") <= float(upheld["estimate"] or "nan")
     assert len(upheld["spec_sha"] or "") == 64
+    assert upheld["estimand"] == "share"
+    assert len(upheld["weights_sha"] or "") == 64
     skipped = cases["open"].find("skipped")
     assert skipped is not None
     assert (skipped.get("message") or "").startswith("indifference-zone: ")

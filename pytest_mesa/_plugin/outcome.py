@@ -11,6 +11,7 @@ from pytest_mesa._plugin.options import Gate
 from pytest_mesa.ledger.compare import compare
 from pytest_mesa.registry.loader import LoadedPrediction
 from pytest_mesa.registry.lock import LockStatus
+from pytest_mesa.report.junit import properties
 from pytest_mesa.report.terminal import bounds_text, controls_text, region_text
 from pytest_mesa.session import Run
 from pytest_mesa.verdicts.reasons import Outcome, Reason
@@ -91,7 +92,7 @@ def judge(
         headline=_headline(record, run.message),
         text=_explanation(title, record, run, details=details),
         note=note,
-        properties=_properties(record),
+        properties=tuple(properties(record)),
     )
 
 
@@ -153,16 +154,3 @@ def _explanation(title: str, record: Mapping[str, Any], run: Run, *, details: bo
     if run.trace:
         lines.append(indent(run.trace.rstrip(), "  ") if details else "  (-vv shows the traceback)")
     return "\n".join(lines)
-
-
-def _properties(record: Mapping[str, Any]) -> tuple[tuple[str, object], ...]:
-    """What junit and other reporters get."""
-    found: list[tuple[str, object]] = [("verdict", record["verdict"])]
-    if record["reason"]:
-        found.append(("reason", record["reason"]))
-    if "estimate" in record:
-        lower, upper = record["bounds"]
-        found += [("estimate", record["estimate"]), ("lower", lower), ("upper", upper)]
-        found.append(("n", record["n"]))
-    found += [("spec_sha", record["spec_sha"]), ("locked", record["locked"])]
-    return tuple(found)

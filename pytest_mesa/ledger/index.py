@@ -1,8 +1,8 @@
 """A long ledger, read by the ends of its lines.
 
 `scan` looks at what each line begins and ends with: what the record is about, and the chain.
-A record itself is read when it is asked for, and then every byte of it is checked. So what is
-shown is sound, and nothing is missing, added or moved between the records; damage inside a
+A record itself is read when it is asked for, and then its hash is checked. So what is shown is
+sound, and nothing is missing, added or moved between the records; damage inside a
 record that nobody asked for is found by `verify` alone.
 
 Derived in memory at each use: nothing is kept beside the ledger that could go stale.
@@ -13,12 +13,13 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from pytest_mesa.ledger.errors import LedgerError
-from pytest_mesa.ledger.records import GENESIS, Record, decode, encode, sha_of, validate
+from pytest_mesa.ledger.records import GENESIS, Record, decode, sha_of, validate
 from pytest_mesa.ledger.tail import Head, head_path, read_head
 
 _CHUNK = 1 << 22
@@ -59,6 +60,7 @@ class Index:
         self.path = path
         self.lines = lines
         self._starts = [line.start for line in lines]
+        self._read: dict[int, Record] = {}
 
     @cached_property
     def items(self) -> dict[Item, list[Line]]:
@@ -66,8 +68,14 @@ class Index:
         found: dict[Item, list[Line]] = {}
         for line in self.lines:
             if line.kind == "verdict":
-                found.setdefault(line.item, []).append(line)
+                found.setdefault((line.prediction, line.lineup), []).append(line)
         return found
+
+    @cached_property
+    def lineups(self) -> list[str]:
+        """Every line-up once, the one that was met last at the end."""
+        last = {line.lineup: None for line in reversed(self.lines) if line.kind == "verdict"}
+        return list(reversed(last))
 
     @cached_property
     def claims(self) -> dict[str, list[Line]]:
@@ -106,21 +114,24 @@ class Index:
         return next(self.records([line]))
 
     def records(self, lines: Iterable[Line]) -> Iterator[Record]:
-        """The records of these lines, each checked to the last byte.
+        """The records of these lines, one by one as they are asked for, each checked against
+        its hash; read once, then kept.
 
         Raises:
             LedgerError: a record is damaged, or the ledger was changed meanwhile.
         """
-        wanted = list(lines)
-        if not wanted:
-            return
-        try:
-            with self.path.open("rb") as file:
-                for line in wanted:
-                    file.seek(line.start)
-                    yield self._checked(line, file.read(line.size))
-        except OSError as error:
-            raise _unreadable(self.path, error) from error
+        with ExitStack() as stack:
+            file: BinaryIO | None = None
+            for line in lines:
+                if line.number not in self._read:
+                    try:
+                        file = file or stack.enter_context(self.path.open("rb"))
+                        file.seek(line.start)
+                        data = file.read(line.size)
+                    except OSError as error:
+                        raise _unreadable(self.path, error) from error
+                    self._read[line.number] = self._checked(line, data)
+                yield self._read[line.number]
 
     def containing(self, needle: bytes) -> list[Line]:
         """The lines that hold these bytes, in the ledger's order. One pass, nothing parsed."""
@@ -149,6 +160,8 @@ class Index:
             raise _refused(self.path, line.number, str(error)) from error
         if record["sha"] != line.sha:
             raise LedgerError(f"{self.path} was replaced while it was read; run again")
+        if (record["kind"], record["time"], *_about(record)) != line[3:7]:
+            raise _refused(self.path, line.number, "it names its claim twice")
         return record
 
 
@@ -168,14 +181,14 @@ def scan(path: Path) -> Index:
 
 
 def checked(line: bytes) -> Record:
-    """A line as its record, if it is as it was written.
+    """A line as its record, if it says what was written.
 
     Raises:
         ValueError: no record, or one that was changed.
     """
     record = decode(line)
     validate(record)
-    if record.get("sha") != sha_of(record) or encode(record) != line:
+    if record.get("sha") != sha_of(record):
         raise ValueError("the record differs from what was written")
     return record
 
@@ -220,12 +233,18 @@ def _line(path: Path, number: int, start: int, data: bytes, at: int, end: int) -
         else:
             record = checked(data[at:end])
             kind, time = record["kind"], record["time"]
-            names = ("prediction", "lineup") if kind != "run" else ("", "")
-            about = (str(record.get(names[0], "")), str(record.get(names[1], "")))
+            about = _about(record)
             prev, sha = str(record.get("prev")), record["sha"]
     except ValueError as error:
         raise _refused(path, number, str(error)) from error
     return Line(number, start, end - at, kind, time, *about, sha), prev
+
+
+def _about(record: Record) -> tuple[str, str]:
+    """The prediction and the line-up of a verdict or an amendment."""
+    if record["kind"] == "run":
+        return "", ""
+    return str(record.get("prediction", "")), str(record.get("lineup", ""))
 
 
 def _chunks(path: Path, overlap: int = 0) -> Iterator[tuple[int, bytes]]:

@@ -7,6 +7,7 @@ import re
 import subprocess
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,7 @@ def select(index: Index, name: str, folder: Path) -> Side:
     if not name:
         raise SideError(_unknown(index, name))
     path = folder / name
-    if path.is_file() and not any(name in _names(lineup) for _, lineup in index.items):
+    if path.is_file() and not any(name in _names(lineup) for lineup in index.lineups):
         other = scan(path)
         return Side(name, {key: other.record(lines[-1]) for key, lines in other.items.items()})
     found = _by_lineup(index, name) or _by_subject(index, name) or _by_commit(index, name, folder)
@@ -128,6 +129,7 @@ def places_before(lines: Sequence[Line]) -> list[int | None]:
     return found
 
 
+@lru_cache(maxsize=1 << 16)
 def family(lineup: str) -> str:
     """A model reference without its revision and options."""
     body, revision = lineup.partition("?")[0], revision_of(lineup)
@@ -160,9 +162,11 @@ def _names(lineup: str) -> Iterator[str]:
 def _by_lineup(index: Index, name: str) -> dict[Item, Record]:
     """The newest verdict of each prediction and model on the line-ups of this name."""
     if name.startswith("@"):
-        lineups = {lineup for _, lineup in index.items if revision_of(lineup) == name[1:]}
+        lineups = {lineup for lineup in index.lineups if revision_of(lineup) == name[1:]}
     else:
-        lineups = {lineup for _, lineup in index.items if lineup and name in _names(lineup)}
+        lineups = {lineup for lineup in index.lineups if lineup and name in _names(lineup)}
+    if not lineups:
+        return {}
     lasts: dict[Item, Line] = {}
     for (prediction, lineup), lines in index.items.items():
         if lineup in lineups:
@@ -236,7 +240,7 @@ def _unknown(index: Index, name: str) -> str:
     if not index.items:
         return f"'{name}': {index.path} holds no verdict yet"
     # As last seen, so that the newest releases are named.
-    lineups = list(dict.fromkeys(line.lineup for line in reversed(index.lines) if line.lineup))
+    lineups = [lineup for lineup in reversed(index.lineups) if lineup]
     told = ", ".join(lineups[:_NAMED]) or "none but the specs' own subjects"
     hint = did_you_mean(name, [each for lineup in lineups for each in _names(lineup)])
     return (

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
 from xml.etree import ElementTree as ET
 
 from pytest_mesa.ledger.records import Record
@@ -31,28 +33,20 @@ def junit(release: Release) -> str:
     return '<?xml version="1.0" encoding="utf-8"?>\n' + ET.tostring(suites, "unicode") + "\n"
 
 
-def properties(record: Record) -> list[tuple[str, str]]:
-    """What a reader of the XML may want to plot or to gate on."""
-    found = {
-        "verdict": record["verdict"],
-        "reason": record["reason"],
-        "model": record["model"].get("ref", ""),
-        "weights_sha": record["model"].get("weights_sha", ""),
-        "spec_sha": record["spec_sha"],
-        "locked": record["locked"],
-        "record": record["sha"],
-    }
+def properties(record: Mapping[str, Any]) -> list[tuple[str, object]]:
+    """What a reader of the XML may want to plot or to gate on; of a record, or a body of one."""
+    found: dict[str, object] = {"verdict": record["verdict"], "reason": record["reason"]}
     if "estimate" in record:
-        found |= {
-            "estimand": record["claim"].get("estimand", ""),
-            "estimate": record["estimate"],
-            "lower": record["bounds"][0],
-            "upper": record["bounds"][1],
-            "n": record["n"],
-            "alpha": record["alpha"],
-            "detection_limit": record.get("detection_limit"),
-        }
-    return [(key, str(value)) for key, value in found.items() if value not in ("", None)]
+        lower, upper = record["bounds"]
+        found["estimand"] = record["claim"].get("estimand", "")
+        found |= {"estimate": record["estimate"], "lower": lower, "upper": upper}
+        found |= {"n": record["n"], "alpha": record["alpha"]}
+        found["detection_limit"] = record.get("detection_limit")
+    model = record["model"]
+    found |= {"model": model.get("ref", ""), "weights_sha": model.get("weights_sha", "")}
+    found |= {"spec_sha": record["spec_sha"], "locked": record["locked"]}
+    found["record"] = record.get("sha", "")
+    return [(key, value) for key, value in found.items() if value not in ("", None)]
 
 
 def _case(suite: ET.Element, record: Record) -> None:

@@ -10,8 +10,8 @@ from pytest_mesa.ledger.records import Record
 from pytest_mesa.ledger.results import survivors
 
 # A page stays readable, and is made in a second, however long the ledger is.
-ROWS = 1000
-DETAILED = 200
+ROWS = 500
+DETAILED = 100
 HISTORY = 20
 
 

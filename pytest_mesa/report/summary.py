@@ -11,6 +11,7 @@ from pytest_mesa.ledger.sections import mark, meaning, name
 from pytest_mesa.ledger.tables import drawing, rendered, sensitivity
 from pytest_mesa.report import comparison
 from pytest_mesa.report.release import NOW, Release
+from pytest_mesa.report.selection import DETAILED
 from pytest_mesa.report.terminal import controls_text
 
 _HEAD = (
@@ -41,7 +42,7 @@ def summary(release: Release, limit: int | None = None) -> str:
     parts = [opening, "\n".join([head, *rows])]
     if left_out := release.left_out + len(release.records) - len(rows):
         parts.append(f"{left_out:,} more verdicts are in the ledger.")
-    details = [_detail(record) for record in release.records]
+    details = [_detail(record) for record in release.records[:DETAILED]]
     shown = details
     if release.comparisons:
         told = comparison.markdown(release.comparisons, release.before, release.name or NOW)
@@ -54,8 +55,8 @@ def summary(release: Release, limit: int | None = None) -> str:
     shown = budget.fitting(shown)
     if shown:
         parts += ["## Details", *shown]
-    if len(shown) < len(details):
-        parts.append(f"{len(details) - len(shown):,} more details are in the report.")
+    if rest := len(release.records) - len(shown):
+        parts.append(f"{rest:,} more details are in the report.")
     return "\n\n".join(parts) + "\n"
 
 

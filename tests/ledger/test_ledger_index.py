@@ -141,6 +141,16 @@ def test_every_flipped_byte_of_a_record_is_noticed_when_it_is_read(path: Path) -
             list(index.records(index.lines))
 
 
+def test_a_record_that_names_two_claims_is_refused_when_it_is_read(path: Path) -> None:
+    once = b'"prediction":"claim-1","lineup"'
+    damaged(path, once, b'"prediction":"other","lineup":"",' + once)
+    # Its size would tell.
+    head_path(path).unlink()
+    index = scan(path)
+    with pytest.raises(LedgerError, match=r"ledger\.jsonl:3: .*names its claim twice"):
+        index.record(index.claims["other"][0])
+
+
 def test_a_note_of_the_last_record_that_cannot_be_read_is_refused(path: Path) -> None:
     head_path(path).write_text("nonsense")
     with pytest.raises(LedgerError, match="is not a head note"):
