@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return error.status
     except user_errors() as error:
         sys.stderr.write(f"mesa {options.command}: {error}\n")
-        return 1
+        return int(getattr(error, "status", 1))
     except KeyboardInterrupt:
         sys.stderr.write(f"mesa {options.command}: interrupted; finished work is kept\n")
         return USAGE

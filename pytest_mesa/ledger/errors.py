@@ -7,6 +7,8 @@ class LedgerError(Exception):
     The message says which file, why, and what to do.
     """
 
+    status = 12
+
 
 class RecordError(ValueError):
     """A record that may not enter a ledger; the message names the field."""
