@@ -13,6 +13,7 @@ from pydantic import Field, field_validator, model_validator
 
 from pytest_mesa.registry.kind import Kind as Kind
 from pytest_mesa.registry.kind import distinct, refuse_own_rival
+from pytest_mesa.registry.kinds_lookahead import LOOK_AHEAD
 from pytest_mesa.registry.models import Closed, Range, Slug, fault
 
 
@@ -178,5 +179,5 @@ GENERALISATION = Kind(
 KNAPSACK = Kind("knapsack", KnapsackTask, "pytest_mesa.tasks.knapsack.instances:draw")
 
 # Named here as well as in the distribution's entry points, which a source checkout may lack.
-EXPERIMENTS = (CAUSAL_STATE, AGREEMENT, GENERALISATION)
+EXPERIMENTS = (CAUSAL_STATE, AGREEMENT, GENERALISATION, LOOK_AHEAD)
 TASKS = (KNAPSACK,)

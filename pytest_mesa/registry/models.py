@@ -60,7 +60,11 @@ class SubjectSpec(Closed):
         None, description="A slot that --mesa-model fills; the prediction waits without one."
     )
     seeds: int = Field(1, ge=1, le=100, description="How many seeds; each is one subject.")
-    untrained: bool = Field(False, description="The recipe's network before its first step.")
+    untrained: bool = Field(
+        False,
+        description="The recipe's network before its first step; of a chess net that ref names, "
+        "one of the same shape whose weights are shuffled.",
+    )
     options: dict[str, Scalar] = Field(
         default_factory=dict, description="Settings of the recipe or compiler that differ."
     )
@@ -74,15 +78,15 @@ class SubjectSpec(Closed):
                 "a subject names exactly one of recipe, compiled, ref, released"
                 + (f" (found {', '.join(given)})" if given else "")
             )
-        if self.untrained and self.recipe is None:
-            raise fault("only a recipe has an untrained network", "untrained")
+        if self.untrained and self.recipe is None and self.ref is None:
+            raise fault("only a recipe or a chess net has an untrained network", "untrained")
         return self
 
 
 class Competence(Closed):
     """The task score a subject must reach before its verdict counts."""
 
-    metric: Literal["accuracy"] = "accuracy"
+    metric: Literal["accuracy", "sound-move-rate"] = "accuracy"
     at_least: float = Field(gt=0, lt=1, description="The least score that counts as able.")
     budget: int = Field(2000, ge=100, le=100_000, description="Fresh instances scored.")
 

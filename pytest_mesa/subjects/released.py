@@ -19,6 +19,7 @@ from pytest_mesa.subjects.errors import SubjectError
 from pytest_mesa.subjects.gguf_header import read_header
 from pytest_mesa.subjects.handles import Handle, Scheme
 from pytest_mesa.subjects.hub import commit_of
+from pytest_mesa.subjects.lc0_handles import altered
 from pytest_mesa.subjects.references import Reference, parse
 
 LOADER = "pytest_mesa.subjects.weights:language_model"
@@ -27,6 +28,8 @@ LOADER = "pytest_mesa.subjects.weights:language_model"
 def _reference(spec: SubjectSpec) -> Reference:
     if spec.seeds > 1 or spec.options:
         raise SubjectError(f"{spec.ref}: a released model takes neither seeds nor options")
+    if spec.untrained:
+        raise SubjectError(f"{spec.ref}: only chess nets have an untrained twin here")
     return parse(str(spec.ref))
 
 
@@ -56,22 +59,23 @@ def _gguf_handles(spec: SubjectSpec) -> tuple[Handle, ...]:
 
 
 def _lc0_handles(spec: SubjectSpec) -> tuple[Handle, ...]:
-    reference = _reference(spec)
+    reference = parse(str(spec.ref))
     if reference.path is None:
         raise SubjectError(f"cannot load model {reference.text!r}: it names no file")
-    return (_file_handle("lc0", reference, (reference.path,)),)
+    return altered(_file_handle("lc0", reference, (reference.path,)), spec)
 
 
 def _bundled_handles(spec: SubjectSpec) -> tuple[Handle, ...]:
-    reference = _reference(spec)
-    bundle = bundled.BUNDLES[reference.rest]
+    bundle = bundled.BUNDLES[parse(str(spec.ref)).rest]
+    reference = parse(str(spec.ref)) if bundle.scheme == "lc0" else _reference(spec)
     paths = bundled.locate(reference.rest)
     if file_sha(paths) != bundle.sha:
         raise SubjectError(
             f"{reference.text}: the installed package holds other weights than this name stands "
             f"for: {bundle.install}, or name the file {paths[0]} itself"
         )
-    return (_file_handle(bundle.scheme, reference, paths),)
+    handle = _file_handle(bundle.scheme, reference, paths)
+    return altered(handle, spec) if bundle.scheme == "lc0" else (handle,)
 
 
 def _file_handle(scheme: str, reference: Reference, paths: Sequence[Path]) -> Handle:

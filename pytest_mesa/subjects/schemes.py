@@ -139,7 +139,8 @@ def _referred(spec: SubjectSpec, reference: Reference) -> tuple[Handle, ...]:
     settings = {"seeds": spec.seeds, "options": spec.options}
     if reference.scheme not in ("recipe", "compiled"):
         found = scheme(reference.scheme)
-        return found.handles(SubjectSpec.model_validate({"ref": reference.text, **settings}))
+        plain = {"ref": reference.text, "untrained": spec.untrained, **settings}
+        return found.handles(SubjectSpec.model_validate(plain))
     try:
         named = SubjectSpec.model_validate({reference.scheme: reference.rest, **settings})
     except ValidationError as error:

@@ -114,12 +114,13 @@ def _read(
     return pretrained.from_folder(place, name, dtype, device, code=code)
 
 
-def chess_net(_params: Mapping[str, Json], inputs: tuple[Result, ...]) -> Lc0Subject:
-    """The lc0 net of a handle, on the CPU: such nets are small.
+def chess_net(params: Mapping[str, Json], inputs: tuple[Result, ...]) -> Lc0Subject:
+    """The lc0 net of a handle, altered where that says so; on the CPU: such nets are small.
 
     Raises:
         SubjectError: the file is none, or is damaged.
     """
+    from pytest_mesa.subjects.lc0 import altered
     from pytest_mesa.subjects.lc0.load import load_net
 
     (prepared,) = inputs
@@ -135,6 +136,10 @@ def chess_net(_params: Mapping[str, Json], inputs: tuple[Result, ...]) -> Lc0Sub
         remote_code=False,
         parameters=net.info.parameters,
     )
+    if "untrained" in params:
+        net = altered.untrained(net, params["untrained"])
+    if "plant" in params:
+        net = altered.planted(net, params["plant"], params["strength"], params["plant_seed"])
     return net
 
 
