@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from pytest_mesa.subjects.scoring import keeps_cache
+from pytest_mesa.subjects.scoring import keeps_cache, only_last
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -51,7 +51,7 @@ def _batch(
     going = [True] * len(prompts)
     with torch.inference_mode():
         for _ in range(steps):
-            out = model(input_ids=fed, attention_mask=mask, **state)
+            out = model(input_ids=fed, attention_mask=mask, **state, **only_last(model, fed))
             chosen = out.logits[:, -1].argmax(-1)
             for row, token in enumerate(chosen.tolist()):
                 going[row] = going[row] and token not in ends

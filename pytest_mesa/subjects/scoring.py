@@ -143,7 +143,7 @@ def _opening(model: PreTrainedModel, questions: Sequence[Question]) -> Opening |
         return None
     ids = torch.tensor([first[:length]], device=model.device)
     out = model(
-        input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=True, **_keep(model, 1)
+        input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=True, **only_last(model, ids)
     )
     return Opening(length, out.past_key_values)
 
@@ -157,12 +157,13 @@ def _continued(
     """Contexts of one length, and their options from the contexts' cache on."""
     contexts = torch.tensor([question.context for question in questions], device=model.device)
     begun = {"past_key_values": opening.rows(len(questions))} if opening else {}
+    fed = contexts[:, opening.length if opening else 0 :]
     out = model(
-        input_ids=contexts[:, opening.length if opening else 0 :],
+        input_ids=fed,
         attention_mask=torch.ones_like(contexts),
         use_cache=True,
         **begun,
-        **_keep(model, 1),
+        **only_last(model, fed),
     )
     first = torch.tensor([[o[0] for o in q.options] for q in questions], device=model.device)
     last = out.logits[:, -1:].expand(-1, first.shape[1], -1)
@@ -242,7 +243,16 @@ def kept_logits(
     return out if selected else out[:, kept]
 
 
-def _keep(model: PreTrainedModel, kept: int | Tensor) -> dict[str, Any]:
+def only_last(model: PreTrainedModel, ids: Int[Tensor, "batch pos"]) -> dict[str, Any]:
+    """Arguments for the last position's logits alone, where the model can leave the others.
+
+    By index, not by count: that would be a slice, which no matrix product folds over rows, and
+    torch would copy the whole output matrix once for every row.
+    """
+    return _keep(model, torch.tensor([ids.shape[1] - 1], device=model.device))
+
+
+def _keep(model: PreTrainedModel, kept: Tensor) -> dict[str, Any]:
     return {"logits_to_keep": kept} if "logits_to_keep" in _arguments(model) else {}
 
 
