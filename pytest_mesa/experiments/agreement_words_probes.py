@@ -35,9 +35,9 @@ def aspects(
     Beyond the raw inputs, the exact answer and random features of both, as for every subject
     without an untrained twin.
     """
-    model, ways, (_, able) = subject_of(params, inputs)
-    if not is_able(params, able):
+    if not is_able(params, inputs[-1]):  # before anything is loaded
         return {"detail": {"aspects": {}, "aspects_skipped": "the subject is not competent"}}
+    model, ways, _ = subject_of(params, inputs)
     if not hasattr(model, "stream"):
         return {"detail": {"aspects": {}, "aspects_skipped": "the subject has no inside"}}
     rng = rng_of(params, ASPECTS_STREAM)
