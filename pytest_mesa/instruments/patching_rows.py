@@ -91,9 +91,9 @@ class Locations:
         layer, head, position, prompt = (
             axis.reshape(-1)
             for axis in torch.meshgrid(
-                torch.tensor(list(self.layers)),
-                torch.tensor(list(self.heads)),
-                torch.tensor(list(self.positions)),
+                torch.tensor(self.layers, dtype=torch.long),
+                torch.tensor(self.heads, dtype=torch.long),
+                torch.tensor(self.positions, dtype=torch.long),
                 torch.arange(prompts),
                 indexing="ij",
             )

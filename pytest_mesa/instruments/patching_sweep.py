@@ -208,6 +208,8 @@ def _scores(
     unpatched = _measured(metric, logits, prompts)
     scores = unpatched[:, None].repeat(1, len(finals))
     slots = touched.nonzero()[:, 0]
+    if not len(slots):
+        return scores
     per_location = prompts * logits.shape[-1] * logits.element_size()
     size = max(1, task.memory // 4 // per_location)
     for some in slots.split(size):
