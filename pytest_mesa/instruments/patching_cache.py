@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 class RecordedLayer(CacheLayerMixin):
     """One block's keys and values, as the base run computes them."""
 
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # transformers leaves it untyped
+
     def update(
         self, key_states: Tensor, value_states: Tensor, *_args: Any, **_kwargs: Any
     ) -> tuple[Float[Tensor, "batch head pos width"], Float[Tensor, "batch head pos width"]]:

@@ -52,7 +52,7 @@ def test_a_level_beyond_what_the_rule_leaves_is_refused() -> None:
     """Two subjects share alpha, so bounds at all of it would break the promise."""
     one = replace(measurement(), strata=(given(0.1, 0.2, 0.05),))
     assert decide(rule(), COMPETENCE, evidence(one)).outcome is Outcome.PASS
-    with pytest.raises(EvidenceError, match="leaves it 0.025"):
+    with pytest.raises(EvidenceError, match=r"leaves it 0\.025"):
         decide(rule(), COMPETENCE, evidence(one, replace(one, label="seed 1")))
 
 
