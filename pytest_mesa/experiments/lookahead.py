@@ -1,7 +1,7 @@
 """Do squares of later moves drive a chess player's choice, beyond squares that are like them?
 
-Two questions. ``aspects``: is there any effect of the third ply's square, at any distance to
-mate? The greatest stratum decides, and refuted means that none has one. ``search``: do third and
+Two questions. ``aspects``: is there any effect of the third ply's square? The greatest stratum
+decides, and refuted means that no distance to mate shows one. ``search``: do third and
 fifth ply both matter, does the fifth come at later layers, and by the same operation? The least
 of the four decides, so refuted means all of them. Source: Jenner et al. 2024.
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 
 from pytest_mesa._paths import shipped
 from pytest_mesa.experiments.base import Plan
@@ -20,7 +21,8 @@ from pytest_mesa.runs.cells import Cell, Json, Result
 from pytest_mesa.subjects.errors import SubjectError
 from pytest_mesa.subjects.handles import Handle
 from pytest_mesa.subjects.lc0_handles import with_plant
-from pytest_mesa.verdicts.evidence import Evidence
+from pytest_mesa.verdicts.evidence import Evidence, Measurement
+from pytest_mesa.verdicts.reasons import Reason
 
 PROFILE = "pytest_mesa.experiments.lookahead_profile"
 CELLS = "pytest_mesa.experiments.lookahead_cells"
@@ -48,9 +50,25 @@ class LookAheadStudy:
             asked_in=("board",),
         )
 
-    def read(self, _prediction: Prediction, plan: Plan, results: Mapping[Cell, Result]) -> Evidence:
-        """Measurements as the cells left them."""
-        return read_lineup(plan, results)
+    def read(self, prediction: Prediction, plan: Plan, results: Mapping[Cell, Result]) -> Evidence:
+        """Measurements, withheld where one kind of position contradicts a refutation."""
+        evidence = read_lineup(plan, results)
+        if prediction.experiment.question == "search":
+            return evidence
+        edge = prediction.verdict.predicted.above
+        return replace(
+            evidence, subjects=tuple(_at_every_distance(m, edge) for m in evidence.subjects)
+        )
+
+
+def _at_every_distance(measurement: Measurement, edge: float) -> Measurement:
+    """Refuting takes that no distance to mate has an effect, and not merely the average."""
+    kinds = measurement.detail["look_ahead"]["kinds"].values()
+    shown = any(kind["bounds"][0] > edge for kind in kinds)
+    average = all(stratum.estimate < edge for stratum in measurement.strata)
+    return (
+        replace(measurement, withheld=Reason.STRATA_DISAGREE) if shown and average else measurement
+    )
 
 
 STUDY = LookAheadStudy()
@@ -93,11 +111,13 @@ def positions_sha() -> str:
 
 def _common(prediction: Prediction, measure: int) -> dict[str, Json]:
     spec: LookAhead = prediction.experiment
+    aspects = spec.question == "aspects"
     return {
         "positions": positions_sha(),
         "strata": {name: list(kinds) for name, kinds in spec.strata.items()},
-        "counts": dict.fromkeys(spec.strata, spec.choose + measure),
+        "counts": dict.fromkeys(spec.strata, measure + (0 if aspects else spec.choose)),
         "matched": spec.matched,
+        "plies": [3] if aspects else [3, 5],
         "seed": prediction.seed,
     }
 
@@ -125,9 +145,11 @@ def _parts(
     spec: LookAhead = prediction.experiment
     common = _common(prediction, measure)
     profile = part_cell("look-ahead", 1, handle, common, f"{PROFILE}:profile", "look-ahead")
-    chosen: dict[str, Json] = {"choose": spec.choose, "moved": spec.moved}
     if spec.question == "aspects":
-        return (_reading("aspects", handle, chosen | {"ply": ply}, profile),)
+        kinds = sum(map(len, spec.strata.values()))
+        told: dict[str, Json] = {"ply": ply, "alpha": prediction.verdict.alpha / kinds}
+        return (_reading("aspects", handle, told, profile),)
+    chosen: dict[str, Json] = {"choose": spec.choose}
     operation = spec.operation.model_dump(mode="json")
     return (
         _reading("search", handle, chosen, profile),

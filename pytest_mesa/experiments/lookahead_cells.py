@@ -1,14 +1,15 @@
 """The work of the kind ``look-ahead`` on chess nets, from effects to scores.
 
 All scores are shares of matched comparisons that the future square wins, ties half: 0.5 where
-it is a square like others. Layers are chosen on each stratum's first positions and everything
-is measured on the rest.
+it is a square like others. What is chosen (which corruptions count, layers, subspaces) is chosen
+on each stratum's first positions, and everything is measured on the rest.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from jaxtyping import Float
 
 COMPETENCE_STREAM = 0x736F756E  # apart from other uses of the seed
+FALLS = 1.0  # nats by which a corruption lowers the first move's log-odds, to tell positions apart
 PLACEBO = "placebo"  # the nearest matched square taken for the future one
 
 Row = Mapping[str, Any]
@@ -40,43 +42,52 @@ class Profile:
     measure: Mapping[str, Sequence[Row]]
 
     @classmethod
-    def of(cls, payload: Mapping[str, Any], choose: int, moved: float) -> Profile:
-        """Keep the positions whose corruption moves the choice; the split is before that."""
-
-        def kept(rows: Sequence[Row]) -> list[Row]:
-            return [row for row in rows if row["fall"] >= moved * row["spread"]]
-
-        rows = payload["rows"]
+    def of(cls, payload: Mapping[str, Any], choose: int = 0) -> Profile:
+        """Each stratum's first ``choose`` rows choose, at most a third of them."""
+        rows = {name: (each, min(choose, len(each) // 3)) for name, each in payload["rows"].items()}
         return cls(
             tuple(payload["layers"]),
-            {name: kept(each[:choose]) for name, each in rows.items()},
-            {name: kept(each[choose:]) for name, each in rows.items()},
+            {name: each[:end] for name, (each, end) in rows.items()},
+            {name: each[end:] for name, (each, end) in rows.items()},
         )
 
     def best_layer(self, ply: str, start: int = 0) -> int:
         """The place of the layer, from ``start`` on, with the highest mean on choosing rows."""
-        found = [wins(row, ply) for rows in self.choose.values() for row in rows if has(row, ply)]
+        found = [wins(row, ply) for rows in self.choose.values() for row in rows]
         if not found:
             return start
         return start + int(np.mean(found, axis=0)[start:].argmax())
 
 
-def has(row: Row, ply: str) -> bool:
-    """Whether a position has that future with a matched square to hold it against."""
-    source, least = ("3", 3) if ply == PLACEBO else (ply, 2)
-    return len(row["effects"].get(source, ())) >= least
+Parted = tuple["Float[np.ndarray, ' layer']", "Float[np.ndarray, 'm layer']"]
 
 
-def parted(row: Row, ply: str) -> tuple[Float[np.ndarray, " layer"], Float[np.ndarray, "m layer"]]:
-    """Effects at the future square and at its matched squares."""
-    effects = np.array(row["effects"]["3" if ply == PLACEBO else ply])
-    return (effects[1], effects[2:]) if ply == PLACEBO else (effects[0], effects[1:])
+def parted(run: Row, ply: str) -> Parted | None:
+    """How strong the effects are at the future square and at its matched squares, by layer.
+
+    In either direction: what matters to the choice may also speak against the first move.
+
+    For `PLACEBO`, at the nearest matched square and the others, None where there are none.
+    """
+    effects = np.abs(run["effects"]["3" if ply == PLACEBO else ply])
+    own = 1 if ply == PLACEBO else 0
+    return (effects[own], effects[own + 1 :]) if len(effects) > own + 1 else None
+
+
+def parts_of(row: Row, ply: str) -> list[Parted]:
+    """The same for all of a position's corruptions."""
+    return [found for run in row["runs"] if (found := parted(run, ply)) is not None]
 
 
 def wins(row: Row, ply: str) -> Float[np.ndarray, " layer"]:
     """At each layer, the share of matched squares that the future square outdoes."""
-    future, matched = parted(row, ply)
-    return share_beaten(future, matched)
+    return np.mean([share_beaten(*parts) for parts in parts_of(row, ply)], axis=0)
+
+
+def overall(row: Row, ply: str) -> float:
+    """The same with each square's effects averaged over the layers."""
+    parts = parts_of(row, ply)
+    return float(np.mean([share_beaten(f.mean(), m.mean(1)) for f, m in parts]))
 
 
 def share_beaten(own: np.ndarray, others: np.ndarray) -> np.ndarray:
@@ -85,11 +96,10 @@ def share_beaten(own: np.ndarray, others: np.ndarray) -> np.ndarray:
 
 
 def centre(effects: Float[np.ndarray, "*square layer"]) -> Float[np.ndarray, " *square"]:
-    """The mean place of a layer, weighted by effects above 0; the middle where there are none."""
-    weight = np.maximum(effects, 0.0)
-    total = weight.sum(-1)
+    """The mean place of a layer, weighted by effects; the middle where there are none."""
+    total = effects.sum(-1)
     places = np.arange(effects.shape[-1])
-    found = (weight * places).sum(-1) / np.where(total > 0, total, 1.0)
+    found = (effects * places).sum(-1) / np.where(total > 0, total, 1.0)
     return np.asarray(np.where(total > 0, found, places.mean()))
 
 
@@ -100,93 +110,106 @@ def lag_wins(row: Row) -> float:
     third's. Matched pairs stand as far from the first move and from what changed, which sets
     when anything at all can reach them.
     """
-    (third, near), (fifth, far) = parted(row, "3"), parted(row, "5")
-    lags = (centre(far)[None, :] - centre(near)[:, None]).ravel()
-    return float(share_beaten(np.asarray(centre(fifth) - centre(third)), lags))
+    shares = []
+    for (third, near), (fifth, far) in zip(parts_of(row, "3"), parts_of(row, "5"), strict=True):
+        lags = (centre(far)[None, :] - centre(near)[:, None]).ravel()
+        shares.append(share_beaten(centre(fifth) - centre(third), lags))
+    return float(np.mean(shares))
 
 
 def aspects(params: Mapping[str, Json], inputs: tuple[Result, ...], _folder: Path) -> Any:
-    """How often the third ply's square outdoes a matched one, stratum by stratum."""
+    """How often the third ply's square outdoes a matched one, stratum by stratum.
+
+    An effect is averaged over all layers, so nothing is chosen.
+    """
     payload = inputs[-1].payload
-    profile = Profile.of(payload, params["choose"], params["moved"])
+    profile = Profile.of(payload)
     ply = params["ply"]
-    place = profile.best_layer(ply)
-    strata, detail = [], {}
-    for name, rows in profile.measure.items():
-        used = [row for row in rows if has(row, ply)]
-        scores = [float(wins(row, ply)[place]) for row in used]
-        detail[name] = described(used, scores, ply)
-        if scores:
-            strata.append(stratum(name, scores))
-    about = {"layer": profile.layers[place], "strata": detail}
+    used = {
+        name: [row for row in rows if parts_of(row, ply)] for name, rows in profile.measure.items()
+    }
+    kinds: dict[str, list[Row]] = {}
+    for row in chain.from_iterable(used.values()):
+        kinds.setdefault(row["kind"], []).append(row)
+    about = {
+        "kinds": {name: described(rows, ply, params["alpha"]) for name, rows in kinds.items()},
+        "profile": curves(profile, ("3",)),
+    }
     return {
-        "strata": strata,
+        "strata": [
+            stratum(name, [overall(row, ply) for row in rows])
+            for name, rows in used.items()
+            if rows
+        ],
         "weights_sha": payload["weights_sha"],
-        "detail": {"look_ahead": about | {"profile": curves(profile)}},
+        "detail": {"look_ahead": about},
     }
 
 
-def described(rows: Sequence[Row], scores: Sequence[float], ply: str) -> dict[str, Any]:
-    """A stratum in numbers; scores also by whether the net itself plays the line's first move."""
-    found: dict[str, Any] = {"n": len(rows)}
-    for name, plays in (("where_played", True), ("where_not", False)):
-        part = [score for row, score in zip(rows, scores, strict=True) if row["plays"] is plays]
+def described(rows: Sequence[Row], ply: str, alpha: float) -> dict[str, Any]:
+    """Positions of one kind; scores also by whether the net itself plays the first move."""
+    scores = [overall(row, ply) for row in rows]
+    bounds = confidence_sequence(scores, alpha).final
+    found: dict[str, Any] = {
+        "n": len(rows),
+        "mean": rounded(scores),
+        "bounds": [round(bounds.lower, 4), round(bounds.upper, 4)],
+        "matched_squares": rounded([len(m) for row in rows for _, m in parts_of(row, ply)]),
+    }
+    scored = list(zip(rows, scores, strict=True))
+    for name, part in (
+        ("where_played", [s for row, s in scored if row["runs"][0]["plays"]]),
+        ("where_not_played", [s for row, s in scored if not row["runs"][0]["plays"]]),
+        ("where_choice_falls", [s for row, s in scored if row["runs"][0]["fall"] > FALLS]),
+    ):
         found[name] = {"n": len(part), **({"mean": rounded(part)} if part else {})}
-    if rows:
-        found["matched_squares"] = rounded([len(parted(row, ply)[1]) for row in rows])
     return found
 
 
-def curves(profile: Profile) -> dict[str, Any]:
+def curves(profile: Profile, plies: Sequence[str]) -> dict[str, Any]:
     """Over all measured positions: score and effect (nats) of futures and matched, by layer."""
     found: dict[str, Any] = {"layers": list(profile.layers)}
-    for ply in ("3", "5"):
-        rows = [row for rows in profile.measure.values() for row in rows if has(row, ply)]
-        if rows:
-            parts = [parted(row, ply) for row in rows]
-            found[f"ply-{ply}"] = {
-                "n": len(rows),
-                "score": np.mean([wins(row, ply) for row in rows], axis=0).round(4).tolist(),
-                "future": np.mean([f for f, _ in parts], axis=0).round(4).tolist(),
-                "matched": np.mean([m.mean(0) for _, m in parts], axis=0).round(4).tolist(),
-            }
+    rows = list(chain.from_iterable(profile.measure.values()))
+    for ply in plies if rows else ():
+        parts = [each for row in rows for each in parts_of(row, ply)]
+        found[f"ply-{ply}"] = {
+            "n": len(rows),
+            "score": np.mean([wins(row, ply) for row in rows], axis=0).round(4).tolist(),
+            "future": np.mean([f for f, _ in parts], axis=0).round(4).tolist(),
+            "matched": np.mean([m.mean(0) for _, m in parts], axis=0).round(4).tolist(),
+        }
     return found
 
 
-def deep_rows(rows: Mapping[str, Sequence[Row]]) -> Iterator[Row]:
-    """Positions of all strata that have both futures, in turn, so that no stratum comes first."""
-    longest = max((len(each) for each in rows.values()), default=0)
-    for index in range(longest):
-        for each in rows.values():
-            if index < len(each) and has(each[index], "3") and has(each[index], "5"):
-                yield each[index]
+def in_turn(rows: Mapping[str, Sequence[Row]]) -> list[Row]:
+    """Positions of all strata in turn, so that no stratum comes first."""
+    rounds = zip_longest(*rows.values())
+    return [row for each in rounds for row in each if row is not None]
 
 
 def search(params: Mapping[str, Json], inputs: tuple[Result, ...], _folder: Path) -> Any:
     """Do both plies matter, and does the fifth come after the third?"""
     payload = inputs[-1].payload
-    profile = Profile.of(payload, params["choose"], params["moved"])
-    third = profile.best_layer("3")
-    fifth = profile.best_layer("5", third)
-    rows = list(deep_rows(profile.measure))
+    profile = Profile.of(payload, params["choose"])
+    rows = in_turn(profile.measure)
     found = {
-        "third-ply": [float(wins(row, "3")[third]) for row in rows],
-        "fifth-ply": [float(wins(row, "5")[fifth]) for row in rows],
+        "third-ply": [overall(row, "3") for row in rows],
+        "fifth-ply": [overall(row, "5") for row in rows],
         "later-layers": [lag_wins(row) for row in rows],
     }
     about = {
         "n": len(rows),
-        "layers": {"3": profile.layers[third], "5": profile.layers[fifth]},
         "centre": {
-            ply: rounded([centre(parted(row, ply)[0]) + profile.layers[0] for row in rows])
+            ply: rounded([float(centre(f)) for row in rows for f, _ in parts_of(row, ply)])
             for ply in ("3", "5")
             if rows
         },
+        "profile": curves(profile, ("3", "5")),
     }
     return {
         "strata": [stratum(name, scores) for name, scores in found.items() if scores],
         "weights_sha": payload["weights_sha"],
-        "detail": {"search": about | {"profile": curves(profile)}},
+        "detail": {"search": about},
     }
 
 

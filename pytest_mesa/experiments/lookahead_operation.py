@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 
 from pytest_mesa.experiments.lineup import stratum
-from pytest_mesa.experiments.lookahead_cells import Profile, deep_rows, has, rounded, share_beaten
-from pytest_mesa.experiments.lookahead_profile import Batch, batches, measured_sites, patched
+from pytest_mesa.experiments.lookahead_cells import Profile, in_turn, rounded, share_beaten
+from pytest_mesa.experiments.lookahead_profile import Batch, batches, chosen_sites, patched
 from pytest_mesa.runs.cells import Json, Result
 from pytest_mesa.subjects.lc0.load import Lc0Subject
 from pytest_mesa.subjects.load import load
@@ -55,12 +55,13 @@ def operation(params: Mapping[str, Json], inputs: tuple[Result, ...], _folder: P
     """How often the third ply's subspace carries more at the fifth ply's square than a floor's."""
     *own, profiled = inputs
     subject = load(params["subject"], tuple(own), Lc0Subject)
-    profile = Profile.of(profiled.payload, params["choose"], params["moved"])
+    profile = Profile.of(profiled.payload, params["choose"])
     third = profile.best_layer("3")
     layers = profile.layers[third], profile.layers[profile.best_layer("5", third)]
-    sites = measured_sites(params["strata"], params["counts"], params["matched"], params["seed"])
-    by_fen = {each.puzzle.fen: each for part in sites.values() for each in part}
-    fit = [row for rows in profile.choose.values() for row in rows if has(row, "3")]
+    sites = chosen_sites(params)
+    # One corruption a position, the first: a second says little more about the same squares.
+    by_fen = {each[0].puzzle.fen: each[0] for part in sites.values() for each in part}
+    fit = [row for rows in profile.choose.values() for row in rows]
     rng = np.random.default_rng([params["seed"], FLOOR_STREAM])
     spaces = subspaces(
         list(changes(subject, [by_fen[row["fen"]] for row in fit], layers[0])),
@@ -70,7 +71,7 @@ def operation(params: Mapping[str, Json], inputs: tuple[Result, ...], _folder: P
     )
     scores: list[float] = []
     if spaces:
-        measured = [by_fen[row["fen"]] for row in deep_rows(profile.measure)]
+        measured = [by_fen[row["fen"]] for row in in_turn(profile.measure)]
         for batch in batches(subject, measured):
             scores += carried(subject, batch, layers[1], spaces)
     about = {"rank": params["rank"], "floors": max(0, len(spaces) - 1), "fitted_on": len(fit)}
@@ -125,8 +126,10 @@ def carried(
     donors = torch.cat([clean + (corrupted - clean) @ space @ space.T for space in spaces])
     many = len(spaces)
     after = patched(subject, batch, layer, rows.repeat(many), at.repeat(many), donors)
-    lowered = -after.view(many, count).double().numpy()
-    return [float(score) for score in share_beaten(lowered[0], lowered[1:])]
+    with torch.no_grad():
+        before = batch.log_odds(subject.module.read(batch.clean[-1]).policy, rows)
+    moved = (after.view(many, count) - before).abs().double().numpy()
+    return [float(score) for score in share_beaten(moved[0], moved[1:])]
 
 
 def required(sites: LineSites, ply: int) -> Future:

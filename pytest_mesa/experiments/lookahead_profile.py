@@ -30,27 +30,35 @@ TOGETHER, ROWS = 32, 256  # positions captured at once, patched runs at once
 
 
 def measured_sites(
-    strata: Mapping[str, Sequence[str]], counts: Mapping[str, int], matched: int, seed: int
-) -> dict[str, list[LineSites]]:
+    strata: Mapping[str, Sequence[str]],
+    counts: Mapping[str, int],
+    matched: int,
+    seed: int,
+    plies: Sequence[int] = PLIES,
+) -> dict[str, list[tuple[LineSites, ...]]]:
     """Positions by stratum, in the registered order, as many of each as asked for and there.
 
-    Which positions serve is a matter of the boards alone: one whose third ply ends on a square
-    of its own that has a matched one. The first corruption that leaves one is taken.
+    Which positions serve is a matter of the boards alone: one in which each of these plies ends
+    on a square of its own that has a matched one. A position comes with all corruptions that
+    leave one.
     """
     puzzles = sets.puzzles()
     order = np.random.default_rng([seed, STREAM]).permutation(len(puzzles)).tolist()
     of = {name: stratum for stratum, names in strata.items() for name in names}
-    found: dict[str, list[LineSites]] = {stratum: [] for stratum in strata}
+    found: dict[str, list[tuple[LineSites, ...]]] = {stratum: [] for stratum in strata}
     for puzzle in (puzzles[number] for number in order):
         stratum = of.get(puzzle.stratum)
-        if stratum is None or len(found[stratum]) >= counts[stratum] or len(puzzle.line) < 3:
+        if stratum is None or len(found[stratum]) >= counts[stratum]:
             continue
-        for corruption in puzzle.corruptions:
-            sites = line_sites(puzzle, corruption, matched)
-            if (third := sites.future(3)) and third.matched:
-                found[stratum].append(sites)
-                break
+        tried = (line_sites(puzzle, each, matched, plies) for each in puzzle.corruptions)
+        if served := tuple(sites for sites in tried if _serves(sites, plies)):
+            found[stratum].append(served)
     return found
+
+
+def _serves(sites: LineSites, plies: Sequence[int]) -> bool:
+    futures = [sites.future(ply) for ply in plies]
+    return all(future is not None and bool(future.matched) for future in futures)
 
 
 @dataclass(frozen=True)
@@ -126,23 +134,40 @@ def profile(params: Mapping[str, Json], inputs: tuple[Result, ...], _folder: Pat
     Layer 0 holds no more than the board around a square, and is left out.
     """
     subject = load(params["subject"], inputs, Lc0Subject)
-    chosen = measured_sites(params["strata"], params["counts"], params["matched"], params["seed"])
-    rows = {
-        stratum: [row for batch in batches(subject, sites) for row in effects(subject, batch)]
-        for stratum, sites in chosen.items()
-    }
     return {
         "weights_sha": subject.weights_sha,
         "layers": list(range(1, subject.stream.layers + 1)),
-        "rows": rows,
+        "rows": {
+            stratum: positions(subject, sites) for stratum, sites in chosen_sites(params).items()
+        },
     }
 
 
-def effects(subject: Lc0Subject, batch: Batch) -> list[dict[str, Any]]:
-    """One record a position: what the net makes of it, and the effects at its squares.
+def chosen_sites(params: Mapping[str, Json]) -> dict[str, list[tuple[LineSites, ...]]]:
+    """The positions that a cell's parameters name."""
+    told = (params[name] for name in ("strata", "counts", "matched", "seed", "plies"))
+    return measured_sites(*told)
 
-    ``fall`` is by how much the first move's log-odds fall when the whole run is the corrupted
-    one, ``spread`` the standard deviation of the legal moves' logits, both in nats.
+
+def positions(subject: Lc0Subject, sites: Sequence[tuple[LineSites, ...]]) -> list[dict[str, Any]]:
+    """One record a position: its kind, and one run a corruption."""
+    flat = [each for together in sites for each in together]
+    runs = iter([run for batch in batches(subject, flat) for run in effects(subject, batch)])
+    return [
+        {
+            "fen": together[0].puzzle.fen,
+            "kind": together[0].puzzle.stratum,
+            "runs": [next(runs) for _ in together],
+        }
+        for together in sites
+    ]
+
+
+def effects(subject: Lc0Subject, batch: Batch) -> list[dict[str, Any]]:
+    """One record a corruption: what the net makes of it, and the effects at its squares.
+
+    ``fall`` is by how much the first move's log-odds fall (nats) when the whole run is the
+    corrupted one; ``plays`` whether the first move is the net's own.
     """
     every = torch.arange(len(batch.sites))
     with torch.no_grad():
@@ -170,9 +195,7 @@ def effects(subject: Lc0Subject, batch: Batch) -> list[dict[str, Any]]:
     taken = iter(found.double().numpy().round(6).tolist())
     return [
         {
-            "fen": sites.puzzle.fen,
             "fall": round(float(fall[row]), 6),
-            "spread": round(float(clean[row][batch.legal[row]].std()), 6),
             "plays": bool(plays[row]),
             "effects": {
                 str(future.ply): [next(taken) for _ in (future.square, *future.matched)]
@@ -181,6 +204,3 @@ def effects(subject: Lc0Subject, batch: Batch) -> list[dict[str, Any]]:
         }
         for row, sites in enumerate(batch.sites)
     ]
-
-
-__all__ = ["PLIES", "batches", "effects", "measured_sites", "patched", "profile"]

@@ -55,23 +55,17 @@ class LookAhead(Closed):
     kind: Literal["look-ahead"]
     question: Literal["aspects", "search"]
     strata: dict[Slug, tuple[Slug, ...]] = Field(
-        {"mate-in-2": ("mate-2",), "longer-mates": ("mate-3", "mate-4"), "other": ("other",)},
-        min_length=1,
-        description="Kinds of frozen puzzles that make up each stratum.",
+        {"lines": KINDS}, min_length=1, description="Kinds of frozen puzzles in each stratum."
     )
     matched: int = Field(8, ge=1, le=32, description="Matched squares a future square is held to.")
     choose: int = Field(
-        60, ge=10, le=10_000, description="Positions a stratum that the layer is chosen on."
+        80,
+        ge=10,
+        le=10_000,
+        description="Positions a stratum that layers and subspaces of a search are chosen on.",
     )
     control: int = Field(
-        200, ge=20, le=100_000, description="Positions a stratum that a control is measured on."
-    )
-    moved: float = Field(
-        0.5,
-        ge=0,
-        le=10,
-        description="A position counts where its corruption lowers the first move's log-odds by "
-        "this many standard deviations of the legal moves' logits.",
+        400, ge=20, le=100_000, description="Positions a stratum that a control is measured on."
     )
     operation: SameOperation = SameOperation()
     spike_in: PlantedLookAhead = PlantedLookAhead()

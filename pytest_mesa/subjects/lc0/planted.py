@@ -82,7 +82,8 @@ class _Block(nn.Module):
     def _strength(self, stream: Tensor) -> Tensor:
         code = stream[..., -ROOM : CODE - ROOM].norm(dim=-1)
         (_, vector), *_ = self.writes
-        return (code * _at(stream, THIRD)).sum(1) / vector.norm()
+        strength: Tensor = (code * _at(stream, THIRD)).sum(1) / vector.norm()
+        return strength
 
 
 class _Policy(nn.Module):
@@ -100,7 +101,8 @@ class _Policy(nn.Module):
         present = (marks * code.clamp(max=1.0)).sum((0, 2)) / planted
         move = (_told(stream, MOVE) * MOVES).round().long()
         index = torch.arange(logits.shape[1]) == move[:, None]
-        return logits + BONUS * present[:, None] * index
+        raised: Tensor = logits + BONUS * present[:, None] * index
+        return raised
 
 
 class _Narrow(nn.Module):

@@ -99,7 +99,8 @@ class Programmes:
                 future = future or line_sites(puzzle, corruption, MATCHED).future(3)
             wrong = future.matched if future else ()
             squares = [self._subject.square(board, wrong[0]) if wrong else NONE, NONE]
-        return Programme(move, *squares, holds=which == 0)
+        third, fifth = squares
+        return Programme(move, third, fifth, holds=which == 0)
 
 
 def _key(planes: Float[Tensor, "112 8 8"]) -> bytes:

@@ -8,14 +8,16 @@ Jenner et al. 2024, section 3; the matching is stricter here.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pytest_mesa.tasks.games import extra
 from pytest_mesa.tasks.games.sets import Corruption, Puzzle
 
-NEAR = 1  # king's steps by which matched squares may differ in distance from the first move
-NEAR_REST = 2  # and from what changed and the enemy king: few squares share all three
+# King's steps by which matched squares may differ in distance. The least from the first move: how
+# much a square matters falls off from there more steeply than from anything else.
+FROM_MOVE, FROM_CHANGE, FROM_KING = 1, 2, 2
 PLIES = (3, 5)  # the mover's own later moves
 
 
@@ -50,7 +52,9 @@ def coincides(puzzle: Puzzle, ply: int) -> bool:
     return len(puzzle.line) >= ply and _ends(puzzle.line[ply - 1])[1] in _ends(puzzle.line[0])
 
 
-def line_sites(puzzle: Puzzle, corruption: Corruption, most: int) -> LineSites:
+def line_sites(
+    puzzle: Puzzle, corruption: Corruption, most: int, plies: Sequence[int] = PLIES
+) -> LineSites:
     """The futures of a puzzle under one corruption, with up to ``most`` matched squares each.
 
     Raises:
@@ -65,7 +69,7 @@ def line_sites(puzzle: Puzzle, corruption: Corruption, most: int) -> LineSites:
     taken = line | set(touched) | {clean.king(chess.WHITE), clean.king(chess.BLACK)}
     free = [square for square in chess.SQUARES if square not in taken]
     futures: list[Future] = []
-    for ply in PLIES:
+    for ply in plies:
         if len(puzzle.line) < ply or coincides(puzzle, ply):
             continue
         target = _ends(puzzle.line[ply - 1])[1]
@@ -100,9 +104,9 @@ class _Traits:
             self.holds is other.holds
             and self.attacked == other.attacked
             and self.attack_changed == other.attack_changed
-            and abs(self.from_move - other.from_move) <= NEAR
-            and abs(self.from_change - other.from_change) <= NEAR_REST
-            and abs(self.from_king - other.from_king) <= NEAR_REST
+            and abs(self.from_move - other.from_move) <= FROM_MOVE
+            and abs(self.from_change - other.from_change) <= FROM_CHANGE
+            and abs(self.from_king - other.from_king) <= FROM_KING
         )
 
     def apart(self, other: _Traits) -> int:
