@@ -253,8 +253,9 @@ class Inside(ScriptedModel):
 
     label = "inside"
 
-    def __init__(self) -> None:
+    def __init__(self, *, knows: bool = True) -> None:
         super().__init__("exact")
+        self.knows = knows
         self.stream = self
 
     def encode(self, prompts: Sequence[str]) -> tuple[Tensor, Tensor, Tensor]:
@@ -269,12 +270,13 @@ class Inside(ScriptedModel):
         stream = torch.randn(2, *ids.shape, 400, generator=generator)
         for row, instance in enumerate(self._posed):
             known = torch.from_numpy(aspects.ratio_order(instance)[0])
-            stream[1, row, self._lengths[row] - 1, :3] = known.float() * 20
+            stream[1, row, self._lengths[row] - 1, :3] = known.float() * 20 * self.knows
         return stream
 
 
 def test_an_aspect_held_where_the_prompt_ends_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(asking, "load", lambda *_a, **_k: Inside())
+    monkeypatch.setattr(probes, "shuffled", lambda *_a: Inside(knows=False))
     kept = [{"template": "list", "shots": 0, "chat": False}]
     able = {"competence": {"metric": "accuracy", "at_least": 0.9, "budget": 200}, "alpha": 0.05}
     params = {"subject": {}, "own": 0, "task": TASK.model_dump(), "seed": 0, "alpha": 0.05}
