@@ -55,7 +55,7 @@ class LookAheadStudy:
         evidence = read_lineup(plan, results)
         if prediction.experiment.question == "search":
             return evidence
-        edge = prediction.verdict.predicted.above
+        edge = prediction.verdict.predicted.above or 0.0  # `_check` has seen that there is one
         return replace(
             evidence, subjects=tuple(_at_every_distance(m, edge) for m in evidence.subjects)
         )

@@ -81,7 +81,7 @@ def parts_of(row: Row, ply: str) -> list[Parted]:
 
 def wins(row: Row, ply: str) -> Float[np.ndarray, " layer"]:
     """At each layer, the share of matched squares that the future square outdoes."""
-    return np.mean([share_beaten(*parts) for parts in parts_of(row, ply)], axis=0)
+    return np.asarray(np.mean([share_beaten(*parts) for parts in parts_of(row, ply)], axis=0))
 
 
 def overall(row: Row, ply: str) -> float:

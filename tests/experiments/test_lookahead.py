@@ -1,0 +1,254 @@
+"""Look-ahead is read where it was planted, in the way it was planted, and nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_mesa.experiments import lookahead_cells, lookahead_operation, lookahead_profile
+from pytest_mesa.experiments.lookahead import STUDY
+from pytest_mesa.experiments.lookahead_cells import Profile, centre, lag_wins, share_beaten
+from pytest_mesa.registry.kinds_lookahead import LookAhead
+from pytest_mesa.registry.models import Prediction
+from pytest_mesa.runs.cells import Result
+from pytest_mesa.subjects.bundled import installed, locate
+from pytest_mesa.subjects.errors import SubjectError
+from pytest_mesa.subjects.lc0.altered import planted, untrained
+from pytest_mesa.subjects.lc0.load import Lc0Subject, load_net
+from pytest_mesa.subjects.lc0.stream import Lc0Stream
+
+torch.set_num_threads(1)
+needs_maia = pytest.mark.skipif(not installed("maia-1900"), reason="the extra models")
+KINDS = ["mate-2", "mate-3", "mate-4", "other"]
+Read = Callable[..., dict[str, float]]
+
+numbers = st.floats(0, 4, width=16)
+
+
+@given(st.lists(numbers, min_size=1, max_size=8), numbers)
+def test_a_share_and_its_reverse_make_one(others: list[float], own: float) -> None:
+    beaten = share_beaten(np.array(own), np.array(others))
+    reverse = share_beaten(-np.array(own), -np.array(others))
+    assert float(beaten + reverse) == pytest.approx(1.0)
+
+
+@given(st.lists(numbers, min_size=2, max_size=7), st.floats(0.5, 8))
+def test_a_centre_lies_among_the_layers_and_has_no_scale(
+    effects: list[float], factor: float
+) -> None:
+    place = float(centre(np.array(effects)))
+    assert 0 <= place <= len(effects) - 1
+    assert float(centre(factor * np.array(effects))) == pytest.approx(place, abs=1e-6)
+
+
+def test_a_later_effect_lags_and_an_equal_one_does_not() -> None:
+    early, late, middle = [0.0, 2, 2, 0, 0, 0], [0.0, 0, 0, 0, 2, 2], [1.0] * 6
+    matched = [middle, [1.0, 1, 1, 1, 1, 2]]
+
+    def row(third: list[float], fifth: list[float]) -> dict[str, Any]:
+        return {"runs": [{"effects": {"3": [third, *matched], "5": [fifth, *matched]}}]}
+
+    assert lag_wins(row(early, late)) == 1.0
+    assert lag_wins(row(late, early)) == 0.0
+    assert lag_wins(row(middle, middle)) == pytest.approx(0.5)
+
+
+def test_the_rows_that_choose_are_not_measured() -> None:
+    rows = [{"fen": str(number)} for number in range(30)]
+    profile = Profile.of({"layers": [1], "rows": {"s": rows}}, choose=8)
+    assert [row["fen"] for row in profile.choose["s"]] == [str(n) for n in range(8)]
+    assert [row["fen"] for row in profile.measure["s"]] == [str(n) for n in range(8, 30)]
+    assert len(Profile.of({"layers": [1], "rows": {"s": rows}}, choose=99).measure["s"]) == 20
+
+
+def net(kind: str) -> Lc0Subject:
+    bare = load_net(locate("maia-1900")[0])
+    twin, _, plant = kind.rpartition(" ")
+    subject = untrained(bare, 0) if twin else bare
+    return planted(subject, plant, 1.0, 0) if plant != "bare" else subject
+
+
+@pytest.fixture(scope="module")
+def read() -> Read:
+    """Means of all strata on a few frozen positions."""
+    kept: dict[tuple[str, str], dict[str, float]] = {}
+
+    def means(kind: str, question: str = "search") -> dict[str, float]:
+        if (kind, question) not in kept:
+            kept[kind, question] = measured(kind, question)
+        return kept[kind, question]
+
+    return means
+
+
+def measured(kind: str, question: str) -> dict[str, float]:
+    subject = net(kind)
+    deep = question == "search"
+    params = {
+        "subject": {},
+        "strata": {"lines": KINDS},
+        "counts": {"lines": 45 if deep else 60},
+        "matched": 4,
+        "seed": 5,
+        "plies": [3, 5] if deep else [3],
+        "choose": 12,
+        "ply": "3",
+        "alpha": 0.05,
+        "rank": 4,
+        "floors": 5,
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (lookahead_profile, lookahead_operation):
+            patch.setattr(module, "load", lambda *_args: subject)
+        profile = Result("", lookahead_profile.profile(params, (), Path()), Path())
+        part = getattr(lookahead_cells, question)(params, (profile,), Path())
+        strata = list(part["strata"])
+        if deep:
+            strata += lookahead_operation.operation(params, (profile,), Path())["strata"]
+    return {each["name"]: float(np.mean(each["scores"])) for each in strata}
+
+
+@needs_maia
+@pytest.mark.parametrize("host", ["", "untrained"])
+def test_a_planted_search_shows_in_all_four_ways(read: Read, host: str) -> None:
+    found = read(f"{host} tree")
+    assert set(found) == {"third-ply", "fifth-ply", "later-layers", "same-operation"}
+    assert min(found.values()) >= 0.75
+
+
+@needs_maia
+def test_look_ahead_all_at_once_is_no_search_by_its_order_alone(read: Read) -> None:
+    found = read("untrained look-ahead")
+    assert min(found["third-ply"], found["fifth-ply"], found["same-operation"]) >= 0.9
+    assert found["later-layers"] <= 0.65
+
+
+@needs_maia
+def test_another_vector_is_no_search_by_its_operation_alone(read: Read) -> None:
+    found = read("untrained unlike")
+    assert min(found["third-ply"], found["fifth-ply"], found["later-layers"]) >= 0.75
+    assert found["same-operation"] <= 0.65
+
+
+@needs_maia
+def test_aspects_are_seen_at_the_squares_they_were_planted_at(read: Read) -> None:
+    assert read("untrained look-ahead", "aspects")["lines"] >= 0.95
+    assert read("untrained elsewhere", "aspects")["lines"] <= 0.35
+    assert 0.35 <= read("untrained bare", "aspects")["lines"] <= 0.65
+
+
+@needs_maia
+def test_an_instrument_that_patches_nothing_in_misses_the_control(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    whole = lookahead_profile.batches
+
+    def broken(subject: Lc0Subject, sites: Any) -> Any:
+        for batch in whole(subject, sites):
+            object.__setattr__(batch, "corrupted", batch.clean)
+            yield batch
+
+    monkeypatch.setattr(lookahead_profile, "batches", broken)
+    found = measured("untrained tree", "aspects")
+    assert found["lines"] == pytest.approx(0.5, abs=0.1)
+
+
+@needs_maia
+def test_an_instrument_that_patches_the_wrong_layer_misses_the_control(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    whole = Lc0Stream.capture
+
+    def stale(self: Lc0Stream, planes: torch.Tensor) -> torch.Tensor:
+        streams = whole(self, planes)
+        return streams[:1].expand_as(streams)
+
+    monkeypatch.setattr(Lc0Subject, "stream", property(lambda self: Lc0Stream(self.module)))
+    monkeypatch.setattr(Lc0Stream, "capture", stale)
+    assert measured("untrained elsewhere", "aspects")["lines"] > 0.4
+
+
+def spec(question: str = "aspects", **changes: Any) -> Prediction:
+    aspects = question == "aspects"
+    rule = {
+        "estimand": "future-square-superiority" if aspects else "search-likeness",
+        "predicted": {"above": 0.6} if aspects else {"below": 0.5},
+        "refuted": {"below": 0.5} if aspects else {"above": 0.6},
+    }
+    maia = {"ref": "bundled:maia-1900"}
+    body: dict[str, Any] = {
+        "prediction": "sees-ahead",
+        "title": "t",
+        "claim": "c",
+        "subjects": [maia],
+        "competence": {"metric": "sound-move-rate", "at_least": 0.8},
+        "experiment": {},
+        "controls": {
+            "must_detect": [{**maia, "untrained": True}],
+            "must_not_detect": [{**maia, "options": {"plant": "tree"}}],
+        },
+        "verdict": rule | changes.pop("verdict", {}),
+    }
+    made = Prediction.model_validate(body | changes)
+    kind = LookAhead(kind="look-ahead", question=question)  # type: ignore[arg-type]
+    return made.model_copy(update={"experiment": kind})
+
+
+@needs_maia
+@pytest.mark.parametrize("question", ["aspects", "search"])
+def test_subjects_get_competence_and_a_limit_and_controls_the_same_reading(question: str) -> None:
+    plan = STUDY.plan(spec(question))
+    (subject,), (control,) = plan.subjects, plan.must_detect
+    kinds = [part.kind for part in subject.inputs]
+    assert kinds[0] == "board-competence"
+    assert kinds[-1] == "look-ahead-limit"
+    assert [part.kind for part in control.inputs] == kinds[1:-1]
+    assert len({cell.key for cell in plan.cells}) == 3
+
+
+@needs_maia
+@pytest.mark.parametrize(
+    ("question", "rule", "says"),
+    [
+        ("aspects", {"estimand": "search-likeness"}, "measures 'future-square-superiority'"),
+        (
+            "search",
+            {"predicted": {"above": 0.6}, "refuted": {"below": 0.5}},
+            "predicts 'below' a number",
+        ),
+    ],
+)
+def test_a_rule_that_is_not_the_questions_is_refused(
+    question: str, rule: dict[str, Any], says: str
+) -> None:
+    with pytest.raises(SubjectError, match=says):
+        STUDY.plan(spec(question, verdict=rule))
+
+
+@needs_maia
+def test_a_refutation_is_withheld_where_one_distance_to_mate_shows_an_effect() -> None:
+    prediction = spec()
+    plan = STUDY.plan(prediction)
+
+    def results(bounds: list[float]) -> dict[Any, Result]:
+        payload = {
+            "label": "x",
+            "combine": "greatest",
+            "strata": [{"name": "lines", "scores": [0.4] * 50, "low": 0.0, "high": 1.0}],
+            "rivals": [],
+            "competence": [1.0],
+            "detail": {"look_ahead": {"kinds": {"mate-3": {"bounds": bounds}}}},
+        }
+        return {cell: Result("", payload, Path()) for cell in plan.cells}
+
+    assert STUDY.read(prediction, plan, results([0.3, 0.9])).subjects[0].withheld is None
+    shown = STUDY.read(prediction, plan, results([0.7, 0.9])).subjects[0].withheld
+    assert shown is not None
+    assert shown.value == "strata-disagree"
