@@ -1,7 +1,7 @@
 """Patching sweeps on SmolLM2, side by side with TransformerLens, nnsight and pyvene.
 
-Each rival takes part with every mode we know of; the fastest on a few layers goes into the
-table, after its outputs have been found equal to ours. Two pairs of prompts: one differs from
+Each rival takes part with every mode we know of; its fastest goes into the table, after all
+their outputs have been found equal to ours. Two pairs of prompts: one differs from
 its second token on, where sharing a prefix gains nothing; one differs late, as pairs do that
 change one name. Then what each trick contributes, by turning it off alone.
 
@@ -42,7 +42,6 @@ from pytest_mesa.instruments.patching_rows import EVERY_TRICK, Tricks
 
 BAR = 3.0
 OURS = "pytest-mesa"
-SAMPLED = 3  # layers on which the modes of a rival are compared
 PACKAGES = ("torch", "transformers", "transformer-lens", "nnsight", "pyvene")
 
 # The last word is not in the prompt: the net is asked for it.
@@ -139,30 +138,32 @@ def named(op: str, pair: Pair, layers: Sequence[int]) -> list[Contender]:
     return [contender(OURS, ours, pair, layers), *modes]
 
 
-def choose_modes(model: nn.Module, op: str, pair: Pair, layers: Sequence[int]) -> list[str]:
-    """Each rival's fastest mode on a few layers; prints how the others did."""
-    some = layers[len(layers) // (2 * SAMPLED) :: max(1, len(layers) // SAMPLED)][:SAMPLED]
-    results = measure(named(op, pair, some), model, rounds=2)
-    print(f"\nModes on layers {', '.join(map(str, some))}:")
+def choose_modes(model: nn.Module, op: str, pair: Pair) -> list[str]:
+    """Each rival's fastest mode on the middle layer; prints how the others did."""
+    middle = len(model.model.layers) // 2  # type: ignore[union-attr, arg-type]
+    results = measure(named(op, pair, [middle]), model, rounds=1)
+    print(f"\nModes, on layer {middle} alone:")
     best = []
     for tool in OPERATIONS[op][1]:
         modes = [result for result in results if result.name.startswith(f"{tool}: ")]
-        told = (f"{mode.name} {mode.missing or f'{min(mode.seconds):.2f} s'}" for mode in modes)
-        print("- " + "; ".join(told))
-        ran = [mode for mode in modes if mode.seconds]
-        best.append(min(ran, key=lambda mode: min(mode.seconds)).name if ran else modes[0].name)
+        print(
+            "- " + "; ".join(f"{m.name} {m.missing or f'{m.cpu[0]:.2f} s of CPU'}" for m in modes)
+        )
+        ran = [mode for mode in modes if mode.cpu]
+        best.append(min(ran, key=lambda mode: mode.cpu[0]).name if ran else modes[0].name)
     return best
 
 
-def compare(model: nn.Module, op: str, pair: Pair, options: argparse.Namespace) -> bool:
+def compare(
+    model: nn.Module, op: str, pair: Pair, modes: Sequence[str], options: argparse.Namespace
+) -> bool:
     """Print one operation's table; whether the bars are met."""
     layers = range(0, len(model.model.layers), options.stride)  # type: ignore[union-attr, arg-type]
-    print(f"\n## {op}: {len(layers)} layers, {pair.length} tokens")
-    modes = choose_modes(model, op, pair, layers)
+    print(f"\n## {op}: {len(layers)} layers, {pair.length} tokens\n")
     contenders = [c for c in named(op, pair, layers) if c.name in (OURS, *modes)]
     script = "" if options.no_memory else __file__
     results = measure(contenders, model, options.rounds, script=script, op=f"{op}@{options.stride}")
-    print("\n" + table(results, OURS))
+    print(table(results, OURS), flush=True)
     if op == "capture":
         return True
     return judge(results, modes)
@@ -224,9 +225,12 @@ def main() -> int:
         report_alone(chosen.make(model))
         return 0
     print(heading(PACKAGES))
-    met = [
-        compare(model, op, pairs[OPERATIONS[op][2]], given) for op in OPERATIONS if op in given.only
-    ]
+    met, chosen_modes = [], dict[str, list[str]]()
+    for op in (op for op in OPERATIONS if op in given.only):
+        pair, kind = pairs[OPERATIONS[op][2]], op.partition("-")[0]
+        if kind not in chosen_modes:
+            chosen_modes[kind] = choose_modes(model, op, pair)
+        met.append(compare(model, op, pair, chosen_modes[kind], given))
     if "tricks" in given.only:
         for name, pair in pairs.items():
             ablate(model, pair, name, given)

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from pytest_mesa.instruments.anatomy import Anatomy
+from pytest_mesa.instruments.patching_leg import Base
 from pytest_mesa.instruments.patching_parts import Donor, Part
-from pytest_mesa.instruments.patching_relay import Base, Relay
+from pytest_mesa.instruments.patching_relay import Relay
 from pytest_mesa.instruments.patching_rows import (
     EVERY_TRICK,
     EVERYWHERE,
@@ -124,17 +125,17 @@ def prepared(relay: Relay, task: Task) -> tuple[Base, Tricks]:
     choices = [tricks, replace(tricks, last_mlp=False)]
     choices += [replace(choice, later_positions=False) for choice in choices]
     choices += [replace(choices[-1], start_at_layer=False)]
-    gap = 0.0
+    wrong = ""
     for choice in dict.fromkeys(choices):
         fitting = base if choice.later_positions else replace(base, cache=None)
-        gap = _gap(relay, fitting, choice)
-        if gap <= tolerance(base.final):
+        wrong = _wrong(relay, fitting, choice)
+        if not wrong:
             return fitting, choice
-    raise SiteError(f"patching a run with itself changes it (by {gap:.1e} of the stream)")
+    raise SiteError(wrong)
 
 
-def _gap(relay: Relay, base: Base, tricks: Tricks) -> float:
-    """How far patches of the base run with itself move it, relative to the stream."""
+def _wrong(relay: Relay, base: Base, tricks: Tricks) -> str:
+    """What is wrong with patching the base run with itself; nothing if it stays as it is."""
     prompt = int(base.read.argmax())
     layers = sorted({0, relay.layers // 2, relay.layers - 1})
     position = int(base.read[prompt]) // 2
@@ -149,11 +150,16 @@ def _gap(relay: Relay, base: Base, tricks: Tricks) -> float:
             relay.run(base, batch, donor, tricks)
             for batch in batches(rows, base.ids.shape[1], relay.layers, 2**20, 2**20, tricks)
         ]
-    except Exception:
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:
         # Whatever a module raises when it is run in a way that its authors did not foresee.
-        return float("inf")
+        return f"the net can't be run from the middle: {type(error).__name__}: {error}"
     final = base.final[prompt]
-    return float((torch.cat(out) - final).abs().max() / (final.abs().max() + 1e-30))
+    gap = float((torch.cat(out) - final).abs().max() / (final.abs().max() + 1e-30))
+    if gap <= tolerance(final):
+        return ""
+    return f"patching a run with itself changes it (by {gap:.1e} of the stream)"
 
 
 def _check_tail(relay: Relay, base: Base) -> None:
@@ -189,7 +195,7 @@ def needed(task: Task, base: Base, donor: Donor, tricks: Tricks) -> Rows:
             for layer, values in donor.values.items()
         }
         table = torch.stack([same[layer] for layer in sorted(same)])
-        index = torch.searchsorted(torch.tensor(sorted(same)), rows.layer)
+        index = torch.searchsorted(torch.tensor(sorted(same)), rows.layer.contiguous())
         keep &= ~table[index, rows.prompt, rows.position]
     return rows.take(keep.nonzero()[:, 0])
 

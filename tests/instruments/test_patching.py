@@ -110,6 +110,26 @@ def test_head_sweeps_equal_a_run_a_location(kind: str, padded: bool) -> None:
     assert close(got, want[:, having])
 
 
+class Plain(nn.Module):
+    """A decoder that is no Hugging Face model: it maps ids to logits, nothing else."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, ids: Tensor) -> Tensor:
+        logits: Tensor = self.module(ids, use_cache=False).logits
+        return logits
+
+
+def test_modules_that_only_take_ids_can_be_patched() -> None:
+    net = dissect(Plain(built(ZOO["gpt2"].make)), tokens())
+    clean, corrupted = pairs()
+    want = naive(net, corrupted, clean, None, Part.RESIDUAL, metric, range(LENGTH))
+    assert close(patching.sweep_residual(net, clean, corrupted, metric), want)
+    assert settled(net) == Tricks(later_positions=False)
+
+
 @st.composite
 def sweeps(draw: st.DrawFn) -> tuple[Tensor, Tensor, Tensor, dict[str, object]]:
     """Prompts with any shared prefix and any padding on either side, and a sweep's options."""
