@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import ctypes
 import gc
 import importlib.metadata
 import importlib.util
@@ -218,6 +219,8 @@ def _alone(script: str, op: str, name: str) -> float | None:
 def report_alone(operation: Callable[[], Tensor]) -> None:
     """Print by how many MiB one operation raises this process' resident memory at its peak."""
     gc.collect()
+    with contextlib.suppress(OSError, AttributeError):  # not glibc
+        ctypes.CDLL("libc.so.6").malloc_trim(0)  # what loading has freed would hide allocations
     Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far, that of loading
     before = _status("VmRSS")
     operation()

@@ -78,8 +78,8 @@ class Leg:
             output = None
             if rows:
                 stream = self._joined(layer, stream)
-                args, kwargs = self.calls.cut(layer, args, kwargs, rows)
-                args, kwargs = self.calls.with_stream(layer, args, kwargs, stream)
+                cut = self.calls.cut(layer, args, kwargs, rows)
+                args, kwargs = self.calls.with_stream(layer, *cut, stream)
                 with self._inside(layer):
                     output = own(*args, **kwargs)
                 stream = stream_of(output)

@@ -123,7 +123,7 @@ class Plain(nn.Module):
 
 
 def test_modules_that_only_take_ids_can_be_patched() -> None:
-    net = dissect(Plain(built(ZOO["gpt2"].make)), tokens())
+    net = dissect(Plain(built(ZOO["gpt2"].make)).eval(), tokens())
     clean, corrupted = pairs()
     want = naive(net, corrupted, clean, None, Part.RESIDUAL, metric, range(LENGTH))
     assert close(patching.sweep_residual(net, clean, corrupted, metric), want)
