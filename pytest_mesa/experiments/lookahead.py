@@ -20,7 +20,7 @@ from pytest_mesa.registry.models import Prediction
 from pytest_mesa.runs.cells import Cell, Json, Result
 from pytest_mesa.subjects.errors import SubjectError
 from pytest_mesa.subjects.handles import Handle
-from pytest_mesa.subjects.lc0_handles import with_plant
+from pytest_mesa.subjects.lc0_handles import untrained_twin, with_plant
 from pytest_mesa.verdicts.evidence import Evidence, Measurement
 from pytest_mesa.verdicts.reasons import Reason
 
@@ -56,9 +56,18 @@ class LookAheadStudy:
         if prediction.experiment.question == "search":
             return evidence
         edge = prediction.verdict.predicted.above or 0.0  # `_check` has seen that there is one
-        return replace(
-            evidence, subjects=tuple(_at_every_distance(m, edge) for m in evidence.subjects)
-        )
+        subjects = (_beyond_static(_at_every_distance(m, edge), edge) for m in evidence.subjects)
+        return replace(evidence, subjects=tuple(subjects))
+
+
+def _beyond_static(measurement: Measurement, edge: float) -> Measurement:
+    """Upholding takes that static features alone do not rank the squares as the effects do."""
+    rival = measurement.detail.get("static_rival", {})
+    beaten = "bounds" in rival and rival["bounds"][0] > 0
+    upholds = any(stratum.estimate > edge for stratum in measurement.strata)
+    if upholds and not beaten:
+        return replace(measurement, withheld=Reason.BASELINE_EXPLAINS)
+    return measurement
 
 
 def _at_every_distance(measurement: Measurement, edge: float) -> Measurement:
@@ -136,7 +145,42 @@ def _subject_parts(prediction: Prediction, handle: Handle) -> tuple[Cell, ...]:
         f"{CELLS}:competence",
         "competence",
     )
-    return (able, *_parts(prediction, handle, measure), _limit(prediction, handle))
+    read = _parts(prediction, handle, measure)
+    parts = (able, *read, _limit(prediction, handle))
+    if prediction.experiment.question == "search":
+        return parts
+    (profile,) = read[0].inputs
+    return (*parts, _probe(prediction, handle, measure), _static(prediction, measure, profile))
+
+
+def _static(prediction: Prediction, measure: int, profile: Cell) -> Cell:
+    """What static features alone explain of the effects."""
+    told = {"alpha": prediction.verdict.alpha}
+    return Cell(
+        kind="look-ahead-static",
+        version=1,
+        params=_common(prediction, measure) | told,
+        impl="pytest_mesa.experiments.lookahead_static:rival",
+        inputs=(profile,),
+        label=f"static rival · {profile.label}",
+    )
+
+
+def _probe(prediction: Prediction, handle: Handle, measure: int) -> Cell:
+    """The third ply's square read from the position alone, for the record."""
+    twin = untrained_twin(handle)
+    told: dict[str, Json] = {
+        "twin": twin.params if twin else None,
+        "alpha": prediction.verdict.alpha,
+    }
+    return part_cell(
+        "look-ahead-probe",
+        1,
+        handle,
+        _common(prediction, measure) | told,
+        "pytest_mesa.experiments.lookahead_probe:probe",
+        "third ply by probe",
+    )
 
 
 def _parts(

@@ -216,7 +216,8 @@ def search(params: Mapping[str, Json], inputs: tuple[Result, ...], _folder: Path
 def competence(params: Mapping[str, Json], inputs: tuple[Result, ...], _folder: Path) -> Any:
     """1.0 for each unfiltered position in which the net's move is not refuted.
 
-    ``unskilled`` is how often a random legal move is not.
+    Beside it, for the record: how often that holds of any legal move, and how often its move is
+    the engine's best.
     """
     subject = load(params["subject"], inputs, Lc0Subject)
     rng = np.random.default_rng([params["seed"], COMPETENCE_STREAM])
@@ -231,9 +232,15 @@ def competence(params: Mapping[str, Json], inputs: tuple[Result, ...], _folder: 
     best = [float(m is not None and m.uci() == e.best) for e, m in zip(drawn, given, strict=True)]
     return {
         "competence": sound,
-        "unskilled": float(np.mean(legal)),
         "weights_sha": subject.weights_sha,
-        "detail": {"play": {"n": len(drawn), "sound": rounded(sound), "best": rounded(best)}},
+        "detail": {
+            "play": {
+                "n": len(drawn),
+                "sound": rounded(sound),
+                "best": rounded(best),
+                "any_legal": rounded(legal),
+            }
+        },
     }
 
 

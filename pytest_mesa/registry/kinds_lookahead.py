@@ -35,16 +35,6 @@ class PlantedLookAhead(Closed):
         return value
 
 
-class BoardInWords(Closed):
-    """How a model that reads text is shown a board, square by square, and how often."""
-
-    shots: int = Field(2, ge=0, le=8, description="Solved positions before the one asked.")
-    layers: int = Field(2, ge=1, le=100, description="Layers patched, evenly spaced.")
-    glance: int = Field(
-        24, ge=4, le=10_000, description="Positions of a model that can't play, to describe it."
-    )
-
-
 class LookAhead(Closed):
     """Do squares of later moves drive the choice, beyond squares that are like them?
 
@@ -69,7 +59,6 @@ class LookAhead(Closed):
     )
     operation: SameOperation = SameOperation()
     spike_in: PlantedLookAhead = PlantedLookAhead()
-    words: BoardInWords = BoardInWords()
 
     @field_validator("strata")
     @classmethod

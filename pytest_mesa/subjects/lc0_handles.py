@@ -51,6 +51,14 @@ def _planted(handle: Handle, options: dict[str, Any]) -> Handle:
     return with_plant(handle, plant, strength)
 
 
+def untrained_twin(handle: Handle) -> Handle | None:
+    """The net with shuffled weights; None for one that is such a twin itself."""
+    if "untrained" in handle.params:
+        return None
+    label = f"{handle.label}, untrained"
+    return replace(handle, label=label, params={**handle.params, "untrained": 0})
+
+
 def with_plant(handle: Handle, plant: str, strength: float) -> Handle:
     """The subject with look-ahead of a kind planted in a share of the frozen positions."""
     share = "" if strength == 1 else f" in {strength:g} of positions"

@@ -26,6 +26,7 @@ class Reason(StrEnum):
     NOT_COMPETENT = "not-competent"
     SCORES_DRIFT = "scores-drift"
     RIVAL_EXPLAINS = "rival-explains"
+    BASELINE_EXPLAINS = "baseline-explains"
     ASPECT_UNSEEN = "aspect-unseen"
     STRATA_DISAGREE = "strata-disagree"
     LADDER_TOO_COARSE = "ladder-too-coarse"
@@ -57,6 +58,10 @@ _REMEDIES = {
     Reason.RIVAL_EXPLAINS: (
         "measure on instances where the rival predicts another answer, "
         "or register the rival as the claim"
+    ),
+    Reason.BASELINE_EXPLAINS: (
+        "measure on instances that the experiment's baseline does not explain, or on more of them: "
+        "what is plain to see ranks them as the subject does"
     ),
     Reason.ASPECT_UNSEEN: (
         "probe other aspects, or more instances: nothing of what the claim says is there "

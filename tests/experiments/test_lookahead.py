@@ -12,7 +12,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_mesa.experiments import lookahead_cells, lookahead_operation, lookahead_profile
+from pytest_mesa.experiments import (
+    lookahead_cells,
+    lookahead_operation,
+    lookahead_probe,
+    lookahead_profile,
+    lookahead_static,
+)
 from pytest_mesa.experiments.lookahead import STUDY
 from pytest_mesa.experiments.lookahead_cells import Profile, centre, lag_wins, share_beaten
 from pytest_mesa.registry.kinds_lookahead import LookAhead
@@ -197,7 +203,7 @@ def spec(question: str = "aspects", **changes: Any) -> Prediction:
         "verdict": rule | changes.pop("verdict", {}),
     }
     made = Prediction.model_validate(body | changes)
-    kind = LookAhead(kind="look-ahead", question=question)  # type: ignore[arg-type]
+    kind = LookAhead(kind="look-ahead", question=question)
     return made.model_copy(update={"experiment": kind})
 
 
@@ -208,8 +214,10 @@ def test_subjects_get_competence_and_a_limit_and_controls_the_same_reading(quest
     (subject,), (control,) = plan.subjects, plan.must_detect
     kinds = [part.kind for part in subject.inputs]
     assert kinds[0] == "board-competence"
-    assert kinds[-1] == "look-ahead-limit"
-    assert [part.kind for part in control.inputs] == kinds[1:-1]
+    last = {"aspects": ["look-ahead-limit", "look-ahead-probe", "look-ahead-static"]}
+    tail = last.get(question, ["look-ahead-limit"])
+    assert kinds[-len(tail) :] == tail
+    assert [part.kind for part in control.inputs] == kinds[1 : -len(tail)]
     assert len({cell.key for cell in plan.cells}) == 3
 
 
@@ -252,3 +260,102 @@ def test_a_refutation_is_withheld_where_one_distance_to_mate_shows_an_effect() -
     shown = STUDY.read(prediction, plan, results([0.7, 0.9])).subjects[0].withheld
     assert shown is not None
     assert shown.value == "strata-disagree"
+
+
+@needs_maia
+@pytest.mark.parametrize(("lower", "withheld"), [(0.05, None), (-0.05, "baseline-explains")])
+def test_upholding_takes_that_the_static_rival_is_beaten(
+    lower: float, withheld: str | None
+) -> None:
+    prediction = spec()
+    plan = STUDY.plan(prediction)
+    payload = {
+        "label": "x",
+        "combine": "greatest",
+        "strata": [{"name": "lines", "scores": [0.9] * 50, "low": 0.0, "high": 1.0}],
+        "rivals": [],
+        "competence": [1.0],
+        "detail": {
+            "look_ahead": {"kinds": {"other": {"bounds": [0.8, 1.0]}}},
+            "static_rival": {"bounds": [lower, 0.5]},
+        },
+    }
+    found = STUDY.read(prediction, plan, {c: Result("", payload, Path()) for c in plan.cells})
+    assert found.subjects[0].withheld == withheld
+
+
+def squares(count: int) -> list[tuple[Any, ...]]:
+    params = ({"lines": KINDS}, {"lines": count}, 4, 5, [3])
+    return lookahead_profile.measured_sites(*params)["lines"]
+
+
+def test_a_static_effect_is_explained_by_the_static_rival_and_a_planted_one_is_not() -> None:
+    sites = squares(70)
+    rng = np.random.default_rng(0)
+    static, ahead = [], []
+    for together in sites:
+        runs: list[list[float]] = []
+        for each in together:
+            worth = lookahead_static.seen(each)[:, 12].numpy()  # of the piece that stands there
+            runs.append(list(np.exp(worth + 0.01 * rng.random(len(worth)))))
+        static.append({"runs": [{"effects": {"3": [[e] for e in run]}} for run in runs]})
+        flat = [[[9.0], *([float(e)] for e in rng.random(len(run) - 1))] for run in runs]
+        ahead.append({"runs": [{"effects": {"3": run}} for run in flat]})
+    for rows, least, most in ((static, -0.05, 0.05), (ahead, 0.3, 0.8)):
+        rival = lookahead_static.predicted(rows, sites)
+        own = [lookahead_cells.overall(row, "3") for row in rows]
+        assert least <= float(np.mean(own)) - float(np.mean(rival)) <= most
+
+
+def test_the_probe_reads_what_is_written_at_the_square_and_nothing_from_noise() -> None:
+    sites = [each[0] for each in squares(90)]
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.randn(2, len(sites), 64, 6, generator=generator)
+    written = noise.clone()
+    for row, each in enumerate(sites):
+        written[1, row, lookahead_operation.required(each, 3).square, 0] += 6.0
+    index = {id(each): row for row, each in enumerate(sites)}
+
+    def held(whole: torch.Tensor) -> Any:
+        return lambda given: whole[:, [index[id(each)] for each in given]]
+
+    parts = sites[:45], sites[45:60], sites[60:]
+    layer, scores = lookahead_probe.fitted(held(written), *parts)
+    assert layer == 1
+    assert float(np.mean(scores)) >= 0.95
+    _, scores = lookahead_probe.fitted(held(noise), *parts)
+    assert 0.2 <= float(np.mean(scores)) <= 0.8
+
+
+@pytest.mark.parametrize(("pick", "found"), [("least", 0.6), ("greatest", 0.3)])
+def test_the_limit_is_the_smallest_strength_that_is_seen(pick: str, found: float) -> None:
+    def part(*means: float) -> Result:
+        strata = [
+            {"name": str(place), "scores": [mean] * 200, "low": 0.0, "high": 1.0}
+            for place, mean in enumerate(means)
+        ]
+        return Result("", {"strata": strata}, Path())
+
+    inputs = (part(0.5, 0.95), part(0.95, 0.95), part(1.0, 1.0))
+    params = {"strengths": [0.3, 0.6, 0.9], "alpha": 0.05, "edge": 0.7, "pick": pick}
+    body = lookahead_cells.limit(params, inputs, Path())
+    assert body["detection_limit"] == found
+    params["edge"] = 1.0
+    assert lookahead_cells.limit(params, inputs, Path())["detection_limit"] is None
+
+
+@needs_maia
+def test_a_trained_net_plays_sound_moves_and_a_shuffled_one_does_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def able(kind: str) -> dict[str, Any]:
+        monkeypatch.setattr(lookahead_cells, "load", lambda *_args: net(kind))
+        params = {"subject": {}, "seed": 5, "count": 100}
+        body: dict[str, Any] = lookahead_cells.competence(params, (), Path())
+        return body
+
+    trained, shuffled = able("bare"), able("untrained bare")
+    assert float(np.mean(trained["competence"])) >= 0.8
+    assert (
+        float(np.mean(shuffled["competence"])) <= trained["detail"]["play"]["any_legal"] + 0.2 < 0.8
+    )

@@ -117,21 +117,40 @@ class _Traits:
         )
 
 
+def distances(puzzle: Puzzle, corruption: Corruption, square: int) -> tuple[int, int, int]:
+    """King's steps from the first move, from what the corruption changes, from the enemy king."""
+    chess = extra.chess()
+    board = chess.Board(puzzle.fen)
+    touched = tuple(chess.parse_square(name) for name in corruption.changed)
+    return _distances(board, _ends(puzzle.line[0]), touched, square)
+
+
+def _distances(
+    board: Any, first: tuple[int, int], touched: tuple[int, ...], square: int
+) -> tuple[int, int, int]:
+    distance = extra.chess().square_distance
+    return (
+        min(distance(square, end) for end in first),
+        min(distance(square, end) for end in touched),
+        distance(square, board.king(not board.turn)),
+    )
+
+
 def _traits(
     clean: Any, changed: Any, first: tuple[int, int], touched: tuple[int, ...], square: int
 ) -> _Traits:
-    distance = extra.chess().square_distance
     mover = clean.turn
     colour = clean.color_at(square)
     before = [int(clean.attackers(side, square)) for side in (mover, not mover)]
     after = [int(changed.attackers(side, square)) for side in (mover, not mover)]
+    from_move, from_change, from_king = _distances(clean, first, touched, square)
     return _Traits(
         holds=None if colour is None else colour == mover,
         attacked=(bool(before[0]), bool(before[1])),
         attack_changed=before != after,
-        from_move=min(distance(square, end) for end in first),
-        from_change=min(distance(square, end) for end in touched),
-        from_king=distance(square, clean.king(not mover)),
+        from_move=from_move,
+        from_change=from_change,
+        from_king=from_king,
     )
 
 
