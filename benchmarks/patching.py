@@ -1,9 +1,9 @@
 """Patching sweeps on SmolLM2, side by side with TransformerLens, nnsight and pyvene.
 
 Each rival takes part with every mode we know of; its fastest goes into the table, after all
-their outputs have been found equal to ours. Two pairs of prompts: one differs from
-its second token on, where sharing a prefix gains nothing; one differs late, as pairs do that
-change one name. Then what each trick contributes, by turning it off alone.
+their outputs have been found equal to ours. Three pairs of prompts: one differs from its first
+token on, where sharing a prefix gains nothing; one in the middle; one late, as pairs do that
+change the second mention of a name. Then what each trick contributes, by turning it off alone.
 
     OMP_NUM_THREADS=2 python benchmarks/patching.py [--rounds 5] [--stride 1] [--only residual …]
 
@@ -51,8 +51,9 @@ EARLY = (
     " Anna and Paul went to the old market near the river, where the people of the town sell "
     "fresh fruit and bread, and there John gave a big basket of apples to",
 )
+MIDDLE = (EARLY[0], EARLY[0].replace("people", "women"))
 LATE = (EARLY[0], EARLY[0].replace("there John gave", "there Mary gave"))
-PAIRS = {"early": EARLY, "late": LATE}
+PAIRS = {"early": EARLY, "middle": MIDDLE, "late": LATE}
 
 ABLATED = {
     "all": EVERY_TRICK,
@@ -113,10 +114,17 @@ def our_capture(model: nn.Module, pair: Pair, layers: Sequence[int]) -> Operatio
 OPERATIONS: dict[str, tuple[Sweep, Mapping[str, Mapping[str, Sweep]], str]] = {
     "capture": (our_capture, CAPTURE, "early"),
     "residual-early": (our_residual, RESIDUAL, "early"),
+    "residual-middle": (our_residual, RESIDUAL, "middle"),
     "residual-late": (our_residual, RESIDUAL, "late"),
     "heads-early": (our_heads, HEADS, "early"),
+    "heads-middle": (our_heads, HEADS, "middle"),
     "heads-late": (our_heads, HEADS, "late"),
 }
+
+
+def swept(model: nn.Module, stride: int) -> range:
+    """Every so many layers; their mean depth is that of all."""
+    return range(stride // 2, len(model.model.layers), stride)  # type: ignore[union-attr, arg-type]
 
 
 def contender(name: str, sweep: Sweep, pair: Pair, layers: Sequence[int]) -> Contender:
@@ -158,7 +166,7 @@ def compare(
     model: nn.Module, op: str, pair: Pair, modes: Sequence[str], options: argparse.Namespace
 ) -> bool:
     """Print one operation's table; whether the bars are met."""
-    layers = range(0, len(model.model.layers), options.stride)  # type: ignore[union-attr, arg-type]
+    layers = swept(model, options.stride)
     print(f"\n## {op}: {len(layers)} layers, {pair.length} tokens\n")
     contenders = [c for c in named(op, pair, layers) if c.name in (OURS, *modes)]
     script = "" if options.no_memory else __file__
@@ -187,7 +195,7 @@ def judge(results: Sequence[Measured], modes: Sequence[str]) -> bool:
 
 def ablate(model: nn.Module, pair: Pair, name: str, options: argparse.Namespace) -> None:
     """Print what each trick contributes: ours without it."""
-    layers = range(0, len(model.model.layers), max(3, options.stride))  # type: ignore[union-attr, arg-type]
+    layers = swept(model, max(5, options.stride))
     for kind, sweep in (("residual", our_residual), ("heads", our_heads)):
         contenders = [
             contender(label, partial(sweep, tricks=tricks), pair, layers)
@@ -220,7 +228,7 @@ def main() -> int:
     if given.alone:
         op, stride = given.alone[0].split("@")
         pair = pairs[OPERATIONS[op][2]]
-        layers = range(0, len(model.model.layers), int(stride))
+        layers = swept(model, int(stride))
         chosen = next(c for c in named(op, pair, layers) if c.name == given.alone[1])
         report_alone(chosen.make(model))
         return 0
