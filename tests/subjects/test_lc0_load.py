@@ -126,6 +126,7 @@ def test_no_file(tmp_path: Path) -> None:
         (gzip.compress(net_bytes({}, TOWER))[:-8] + b"wrong sum", "no intact gzip file"),
         (gzip.compress(net_bytes({}, TOWER)) + b"more", "no intact gzip file"),
     ],
+    ids=["empty", "text", "another-format", "cut-short", "wrong-sum", "trailing-bytes"],
 )
 def test_files_that_are_no_weights(tmp_path: Path, content: bytes, message: str) -> None:
     path = tmp_path / "net.pb.gz"
