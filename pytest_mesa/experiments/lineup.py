@@ -22,7 +22,12 @@ PART = (
     *("strata", "rivals", "budget", "competence", "unskilled"),
     *("detection_limit", "weights_sha", "detail"),
 )
-_READ = {"tokens": "the task's own tokens", "text": "text", "board": "boards"}
+_READ = {
+    "tokens": "the task's own tokens",
+    "text": "text",
+    "board": "boards",
+    "ladder": "ladders of many nets",
+}
 Parts = Callable[[Handle], tuple[Cell, ...]]  # the part cells of one subject
 
 

@@ -28,6 +28,17 @@ _Types = type | tuple[type, ...]
 _NUMBER = (int, float)
 _RUN: dict[str, _Types] = {"time": str, "plugin": str, "git": dict, "env": dict, "counts": dict}
 _AMEND: dict[str, _Types] = {"time": str, "reason": str}
+_FORECAST: dict[str, _Types] = {
+    "time": str,
+    "prediction": str,
+    "spec_sha": str,
+    "by": dict,
+    "earlier": list,
+    "interval": list,
+    "centre": _NUMBER,
+    "level": _NUMBER,
+    "scale": list,
+}
 _ANY_VERDICT: dict[str, _Types] = {
     "time": str,
     "prediction": str,
@@ -115,10 +126,12 @@ def validate(record: Mapping[str, Any]) -> None:
         _require(record, _RUN)
     elif kind == "amend":
         _require(record, _AMEND)
+    elif kind == "forecast":
+        _require(record, _FORECAST)
     elif kind == "verdict":
         _validate_verdict(record)
     else:
-        raise RecordError(f"kind must be run, verdict or amend, not {kind!r}")
+        raise RecordError(f"kind must be run, verdict, amend or forecast, not {kind!r}")
 
 
 def unchanged(previous: Mapping[str, Any] | None, body: Mapping[str, Any]) -> bool:

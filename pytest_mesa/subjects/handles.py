@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pytest_mesa.registry.models import SubjectSpec
 from pytest_mesa.runs.cells import Cell
 
-Reads = Literal["tokens", "text", "board"]
+Reads = Literal["tokens", "text", "board", "ladder"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,7 @@ def decide(rule: VerdictRule, competence: Competence, evidence: Evidence) -> Ver
         EvidenceError: evidence from which nothing can be decided.
     """
     controls = tuple(
-        ControlReading(role, assess(measurement, rule, rule.alpha))
+        ControlReading(role, assess(measurement, rule, rule.alpha), measurement.must_withhold)
         for role, measurements in (
             (Role.MUST_DETECT, evidence.must_detect),
             (Role.MUST_NOT_DETECT, evidence.must_not_detect),

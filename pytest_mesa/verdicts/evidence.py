@@ -76,6 +76,8 @@ class Measurement:
     ``<rival>/<stratum>`` and drawn on that stratum's draws, in the same order; where a rival
     reaches what the algorithm reaches, it explains the effect. Every rival answers in every
     stratum. ``withheld`` is set where the experiment itself found that it cannot answer.
+    ``must_withhold`` is of a control whose known truth is that the experiment must withhold a
+    conclusion, for this reason.
     ``budget`` is what the spec registers for this kind of subject, where it is not the rule's.
     ``unskilled`` is what the best constant answer scores at the task, where that is known.
     """
@@ -89,6 +91,7 @@ class Measurement:
     rivals: tuple[Stratum, ...] = ()
     detection_limit: float | None = None
     withheld: Reason | None = None
+    must_withhold: Reason | None = None
     weights_sha: str = ""
     detail: dict[str, Any] = field(default_factory=dict)
 

@@ -158,10 +158,15 @@ class SubjectReading:
 
 @dataclass(frozen=True, slots=True)
 class ControlReading:
-    """A subject with known ground truth, and whether the instrument read it right."""
+    """A subject with known ground truth, and whether the instrument read it right.
+
+    ``must_withhold`` is the reason for which no conclusion may be drawn about it, where that
+    is the known truth.
+    """
 
     role: Role
     reading: Reading
+    must_withhold: Reason | None = None
 
     @property
     def expected(self) -> bool:
@@ -176,6 +181,8 @@ class ControlReading:
     @property
     def ok(self) -> bool:
         """Detected where it must be; else conclusively clear, or explained by a rival."""
+        if self.must_withhold is not None:
+            return self.reading.blocked is self.must_withhold
         if self.expected:
             return self.reading.detected
         return self.reading.clear or self.saved_by_rival

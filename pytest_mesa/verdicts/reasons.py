@@ -29,7 +29,9 @@ class Reason(StrEnum):
     BASELINE_EXPLAINS = "baseline-explains"
     ASPECT_UNSEEN = "aspect-unseen"
     STRATA_DISAGREE = "strata-disagree"
+    BREAKTHROUGHS = "breakthroughs-across-seeds"
     LADDER_TOO_COARSE = "ladder-too-coarse"
+    TOO_FEW_RELEASES = "too-few-releases"
     INDIFFERENCE_ZONE = "indifference-zone"
     BUDGET_SPENT = "budget-spent"
     INTERVAL_STRADDLES = "interval-straddles"
@@ -68,6 +70,11 @@ _REMEDIES = {
         "could be decoded beyond the baselines"
     ),
     Reason.STRATA_DISAGREE: "register one prediction per stratum: more scores will not settle it",
+    Reason.BREAKTHROUGHS: (
+        "follow single nets: seeds of one size part, so that their mean says neither that "
+        "nets jump nor that they grow"
+    ),
+    Reason.TOO_FEW_RELEASES: "record more releases: a forecast takes some to go by",
     Reason.LADDER_TOO_COARSE: "add sizes between the rungs around the transition",
     Reason.INDIFFERENCE_ZONE: (
         "nothing more to draw: the estimate lies between the regions, "

@@ -133,8 +133,10 @@ def _subject_json(subject: SubjectReading) -> dict[str, Any]:
 
 
 def _control_json(control: ControlReading) -> dict[str, Any]:
+    withholds = {"must_withhold": control.must_withhold.value} if control.must_withhold else {}
     return {
         **_plain(control.reading),
+        **withholds,
         "role": control.role.value,
         "expected": control.expected,
         "detected": control.reading.detected,

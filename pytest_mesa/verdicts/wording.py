@@ -66,7 +66,10 @@ def _control(rule: VerdictRule, reason: Reason, controls: Sequence[ControlReadin
     if wrong is None:
         return f"No {kind} control was measured."
     reading = wrong.reading
-    if reading.detected:
+    if wrong.must_withhold is not None:
+        fault = "was judged, where judgement has to be withheld"
+        why = f"it had to end as {wrong.must_withhold}"
+    elif reading.detected:
         fault = "raised an alarm"
         why = f"that lies {region_text(rule.refuted)}"
     elif wrong.expected:

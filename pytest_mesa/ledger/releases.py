@@ -1,0 +1,84 @@
+"""The releases that a ledger holds verdicts on, and what was forecast of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pytest_mesa.ledger.index import Index, Line
+from pytest_mesa.ledger.records import Record
+from pytest_mesa.verdicts.forecast import Forecast, Release
+from pytest_mesa.verdicts.reasons import Reason
+
+# What a faulty instrument reads is no point of a course.
+_FAULTY = (Reason.CONTROL_MISSED, Reason.CONTROL_FALSE_ALARM)
+
+
+def releases(index: Index, prediction: str, spec_sha: str) -> tuple[Release, ...]:
+    """The models given on the command line, in the order of their first verdict on a claim.
+
+    Of each the newest estimate. Left out are verdicts of another spec, runs that broke,
+    verdicts whose controls failed, and weights that an earlier release had already.
+
+    Raises:
+        LedgerError: a record is damaged.
+    """
+    lines: dict[str, list[Line]] = {}
+    for line in index.claims.get(prediction, ()):
+        if line.lineup:
+            lines.setdefault(line.lineup, []).append(line)
+    found: list[Release] = []
+    seen: set[str] = set()
+    for name, those in lines.items():
+        record = next((r for r in index.records(reversed(those)) if _counts(r, spec_sha)), None)
+        if record is None:
+            continue
+        weights = str(record["model"].get("weights_sha", ""))
+        if weights in seen:
+            continue
+        seen |= {weights} - {""}
+        found.append(Release(name, float(record["estimate"]), those[0].number, weights))
+    return tuple(found)
+
+
+def _counts(record: Record, spec_sha: str) -> bool:
+    sound = "estimate" in record and record["reason"] not in _FAULTY
+    return sound and record["spec_sha"] == spec_sha
+
+
+def statement(
+    prediction: str,
+    spec_sha: str,
+    by: Mapping[str, str],
+    earlier: Sequence[Release],
+    made: Forecast,
+) -> dict[str, Any]:
+    """The body of the record that states a forecast.
+
+    ``by`` names the prediction that watches the claim, and the hash of its spec.
+    """
+    return {
+        "kind": "forecast",
+        "prediction": prediction,
+        "spec_sha": spec_sha,
+        "by": dict(by),
+        "earlier": [[release.name, release.estimate] for release in earlier],
+        "interval": [made.lower, made.upper],
+        "centre": made.centre,
+        "level": made.level,
+        "scale": [made.scale.low, made.scale.high],
+    }
+
+
+def stated(index: Index, body: Mapping[str, Any]) -> Line | None:
+    """The line on which the same forecast of the same releases stands, if any.
+
+    Raises:
+        LedgerError: a record is damaged.
+    """
+    same = ("prediction", "spec_sha", "by", "earlier")
+    lines = [line for line in index.lines if line.kind == "forecast"]
+    for line, record in zip(lines, index.records(lines), strict=True):
+        if all(record.get(name) == body[name] for name in same):
+            return line
+    return None

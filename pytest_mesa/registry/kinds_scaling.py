@@ -1,0 +1,58 @@
+"""The kind ``scaling``: does a measure grow along a ladder of sizes without a jump?"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from pytest_mesa.registry.kind import Kind, distinct
+from pytest_mesa.registry.models import Closed, fault
+
+Measure = Literal[
+    "decodability", "log-likelihood", "optimum-probability", "regret-closed", "accuracy", "papers"
+]
+
+
+class Scaling(Closed):
+    """How sharply measures change along a ladder of sizes.
+
+    The estimand is the greatest share of a measure's whole change that falls within one window
+    of sizes. With ``beside``, it is how much greater that share is than ``beside``'s own.
+    """
+
+    kind: Literal["scaling"]
+    measures: tuple[Measure, ...] = Field(
+        ("decodability", "log-likelihood"),
+        min_length=1,
+        description="What is followed along the ladder; each is a stratum.",
+    )
+    beside: Measure | None = Field(
+        None, description="The measure whose own sharpness is subtracted."
+    )
+    window: float = Field(
+        0.29,
+        gt=0,
+        lt=2,
+        description="Decades of parameters; a change within so many counts as a jump.",
+    )
+    paper: int = Field(
+        20,
+        ge=2,
+        le=1000,
+        description="Instances that all have to be right for one of the papers to count.",
+    )
+
+    @field_validator("measures")
+    @classmethod
+    def _distinct(cls, value: tuple[Any, ...]) -> tuple[Any, ...]:
+        return distinct(value)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Scaling:
+        if self.beside in self.measures:
+            raise fault(f"'{self.beside}' is no sharper than itself", "beside")
+        return self
+
+
+SCALING = Kind("scaling", Scaling, "pytest_mesa.experiments.scaling:STUDY")
