@@ -12,9 +12,11 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, cast
 
+from pytest_mesa._looking_back import look_back
 from pytest_mesa._paths import shipped
 from pytest_mesa._records import RunError, error_record, session_record, verdict_record
-from pytest_mesa.experiments.base import Plan, Study
+from pytest_mesa.experiments.base import LooksBack, Plan, Study
+from pytest_mesa.ledger.errors import LedgerError
 from pytest_mesa.registry.discovery import KindError, find_kind
 from pytest_mesa.registry.loader import LoadedPrediction
 from pytest_mesa.registry.lock import Lock, status
@@ -42,7 +44,8 @@ class Settings:
     """Where a run reads and writes. Nothing here can move alpha, thresholds or budgets.
 
     ``root`` is the folder whose version-control state goes into records. ``workers`` as for
-    `LocalExecutor`. ``retrain`` leaves the frozen results of ``fixtures`` aside.
+    `LocalExecutor`. ``retrain`` leaves the frozen results of ``fixtures`` aside. ``ledger`` is
+    what predictions that follow other claims look back on.
     """
 
     root: Path
@@ -51,6 +54,7 @@ class Settings:
     fixtures: Path = field(default_factory=lambda: shipped("fixtures"))
     retrain: bool = False
     workers: int | None = None
+    ledger: Path | None = None
 
     def store(self) -> Store:
         """The store of finished cells, over the frozen ones."""
@@ -166,7 +170,7 @@ def _verdict(
     from pytest_mesa.verdicts.decision import decide
 
     prediction = loaded.prediction
-    study, plan = _planned(loaded, model_ref)
+    study, plan = _planned(loaded, settings, model_ref)
     results = _results(executor.run(plan.cells, tally.note).values(), plan.cells)
     try:
         evidence = study.read(prediction, plan, results)
@@ -176,15 +180,21 @@ def _verdict(
         raise _failed(ErrorReason.BAD_EVIDENCE, "the results do not read", error) from error
     if "estimate" not in body:
         raise RunError(ErrorReason.BAD_EVIDENCE, f"there is no estimate: {verdict.message}")
-    return body, verdict.message
+    body["message"] = f"{verdict.message} {evidence.remark}".strip()
+    return body, body["message"]
 
 
-def _planned(loaded: LoadedPrediction, model_ref: str | None) -> tuple[Study, Plan]:
+def _planned(
+    loaded: LoadedPrediction, settings: Settings, model_ref: str | None
+) -> tuple[Study, Plan]:
     prediction = loaded.prediction
     try:
         study = find_study(prediction.experiment.kind)
+        if model_ref is not None and isinstance(study, LooksBack):
+            past = look_back(loaded, settings.ledger, model_ref, find_study)
+            study = study.looking_back(past, model_ref)
         plan = study.plan(prediction, model_ref)
-    except (KindError, SubjectError) as error:
+    except (KindError, SubjectError, LedgerError) as error:
         raise RunError(ErrorReason.PLAN_FAILED, str(error)) from error
     except Exception as error:
         raise _failed(ErrorReason.PLAN_FAILED, "the experiment cannot be planned", error) from error

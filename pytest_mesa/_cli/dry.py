@@ -9,7 +9,8 @@ from pytest_mesa.session import find_study
 from pytest_mesa.subjects.errors import SubjectError
 from pytest_mesa.subjects.references import parse
 
-_NAMED = ("recipe", "compiled", "scripted")  # what a name stands for here, with nothing to read
+# What a name stands for here, with nothing to read.
+_NAMED = ("recipe", "compiled", "scripted", "ladder", "sequence")
 
 
 def dry_plan(loaded: LoadedPrediction) -> SpecErrors | None:

@@ -73,6 +73,7 @@ def read_options(config: pytest.Config) -> Options:
         folders = (shipped("predictions"),)
         lock = shipped("mesa.lock")
     cache = config.getoption("mesa_cache_dir")
+    ledger = _path(here, config.getoption("mesa_ledger"), root / "ledger.jsonl")
     return Options(
         root=root,
         folders=tuple(folder for folder in folders if folder.is_dir()),
@@ -85,7 +86,7 @@ def read_options(config: pytest.Config) -> Options:
         hardware=_hardware(config.getoption("mesa_device"), config.getoption("mesa_memory")),
         fail_on=_gates(config.getoption("mesa_fail_on")),
         locked=config.getoption("mesa_locked"),
-        ledger=_path(here, config.getoption("mesa_ledger"), root / "ledger.jsonl"),
+        ledger=ledger,
         results=_path(here, config.getoption("mesa_results"), root / "RESULTS.md"),
         settings=Settings(
             root=root,
@@ -94,6 +95,7 @@ def read_options(config: pytest.Config) -> Options:
             retrain=config.getoption("mesa_retrain"),
             # Cells must see one thread in every process, or sums differ between -n 2 and none.
             workers=0 if is_xdist_worker(config) else None,
+            ledger=ledger,
         ),
         here=here,
         compare=config.getoption("mesa_compare"),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from pytest_mesa.registry.models import Prediction
 from pytest_mesa.runs.cells import Cell, Result
 from pytest_mesa.verdicts.evidence import Evidence
+from pytest_mesa.verdicts.forecast import Release
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,3 +39,28 @@ class Study(Protocol):
 
     def read(self, prediction: Prediction, plan: Plan, results: Mapping[Cell, Result]) -> Evidence:
         """Turn finished cells into evidence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """A claim that another prediction follows through the ledger.
+
+    ``earlier`` are the releases that the ledger knew before the one at hand, in order;
+    ``stated`` is the line of the record that states the forecast made from them, if any.
+    """
+
+    prediction: Prediction
+    study: Study
+    earlier: tuple[Release, ...]
+    stated: int | None = None
+
+
+LookBack = Callable[[str], Watched]  # by the watched claim's id
+
+
+@runtime_checkable
+class LooksBack(Protocol):
+    """A study whose evidence also lies in the ledger."""
+
+    def looking_back(self, past: LookBack, released: str) -> Study:
+        """The study with the past at hand, for one released model."""

@@ -7,8 +7,11 @@ from typing import Any
 
 from pytest_mesa.ledger.index import Index, Line
 from pytest_mesa.ledger.records import Record
-from pytest_mesa.verdicts.forecast import Forecast, Release
+from pytest_mesa.verdicts.forecast import Release
 from pytest_mesa.verdicts.reasons import Reason
+
+# What makes two statements one: the claim, who watches it, and the releases that it rests on.
+_SAME = ("prediction", "spec_sha", "by", "earlier")
 
 # What a faulty instrument reads is no point of a course.
 _FAULTY = (Reason.CONTROL_MISSED, Reason.CONTROL_FALSE_ALARM)
@@ -41,19 +44,23 @@ def releases(index: Index, prediction: str, spec_sha: str) -> tuple[Release, ...
     return tuple(found)
 
 
+def before(found: Sequence[Release], name: str) -> tuple[Release, ...]:
+    """The releases that were known when this one came; all of them where it is not among them."""
+    for position, release in enumerate(found):
+        if release.name == name:
+            return tuple(found[:position])
+    return tuple(found)
+
+
 def _counts(record: Record, spec_sha: str) -> bool:
     sound = "estimate" in record and record["reason"] not in _FAULTY
     return sound and record["spec_sha"] == spec_sha
 
 
 def statement(
-    prediction: str,
-    spec_sha: str,
-    by: Mapping[str, str],
-    earlier: Sequence[Release],
-    made: Forecast,
+    prediction: str, spec_sha: str, by: Mapping[str, str], earlier: Sequence[Release]
 ) -> dict[str, Any]:
-    """The body of the record that states a forecast.
+    """What a forecast is of, as its record says it.
 
     ``by`` names the prediction that watches the claim, and the hash of its spec.
     """
@@ -63,22 +70,17 @@ def statement(
         "spec_sha": spec_sha,
         "by": dict(by),
         "earlier": [[release.name, release.estimate] for release in earlier],
-        "interval": [made.lower, made.upper],
-        "centre": made.centre,
-        "level": made.level,
-        "scale": [made.scale.low, made.scale.high],
     }
 
 
-def stated(index: Index, body: Mapping[str, Any]) -> Line | None:
-    """The line on which the same forecast of the same releases stands, if any.
+def stated(index: Index, body: Mapping[str, Any]) -> int | None:
+    """The line on which the same forecast from the same releases stands, if any.
 
     Raises:
         LedgerError: a record is damaged.
     """
-    same = ("prediction", "spec_sha", "by", "earlier")
     lines = [line for line in index.lines if line.kind == "forecast"]
     for line, record in zip(lines, index.records(lines), strict=True):
-        if all(record.get(name) == body[name] for name in same):
-            return line
+        if all(record.get(name) == body[name] for name in _SAME):
+            return line.number
     return None

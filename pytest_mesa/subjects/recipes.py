@@ -83,11 +83,11 @@ _KNAPSACKS = (
     ),
 )
 
-# Widths of the stream and of the MLPs. They make 1,232 to 129,563 parameters: two decades, in
-# steps of 0.285 to 0.290, which takes MLPs of 3 to 4.5 times the stream.
+# Widths of the stream and of the MLPs. They make 988 to 103,753 parameters: two decades, in
+# steps of 0.286 to 0.291, which takes MLPs of 3.5 to 5 times the stream.
 LADDER_WIDTHS = (
-    *((4, 16), (6, 27), (10, 31), (14, 52)),
-    *((20, 79), (29, 111), (41, 161), (58, 229)),
+    *((4, 16), (6, 30), (10, 36), (15, 53)),
+    *((21, 88), (31, 122), (44, 176), (63, 248)),
 )
 LADDER_SEEDS = 5
 
@@ -99,20 +99,24 @@ def _ladder(name: str, steps: tuple[int, ...]) -> tuple[Recipe, ...]:
             f"{name}-{width}",
             anchors=None,
             d_model=width,
-            layers=3,
+            layers=2,
             heads=1,
             d_mlp=d_mlp,
             steps=count,
-            batch=256,
-            # A narrow net takes longer strides; 2e-3 is what the decoder is trained with at 64.
-            learning_rate=round(2e-3 * (64 / width) ** 0.5, 5),
+            batch=128,
+            # The decoder's at its own width; narrower nets learn faster by longer strides.
+            learning_rate=round(2e-3 * (64 / width) ** 0.75, 5),
         )
         for (width, d_mlp), count in zip(LADDER_WIDTHS, steps, strict=True)
     )
 
 
 LADDERS = {
-    "knapsack-fixed-steps": _ladder("knapsack-fixed-steps", (2500,) * 8),
+    "knapsack-fixed-steps": _ladder("knapsack-fixed-steps", (1500,) * 8),
+    # Steps as the square root of parameters, so that data grow with size as well as the net.
+    "knapsack-scaled-steps": _ladder(
+        "knapsack-scaled-steps", (397, 554, 773, 1074, 1500, 2095, 2911, 4069)
+    ),
 }
 
 RECIPES: dict[str, AnyRecipe] = {recipe.name: recipe for recipe in _KNAPSACKS}

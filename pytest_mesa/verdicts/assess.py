@@ -209,7 +209,9 @@ def _read_interval(interval: Interval, rule: VerdictRule) -> StratumReading:
         bounds=bounds,
         n=interval.n,
         landing=landing(bounds, rule),
-        e_predicted=1 / interval.level if bounds.inside(rule.predicted) else 0.0,
+        e_predicted=1 / interval.level
+        if bounds.inside(rule.predicted) and not interval.refutes_only
+        else 0.0,
         e_refuted=1 / interval.level if bounds.inside(rule.refuted) else 0.0,
     )
 

@@ -43,7 +43,9 @@ class Interval:
 
     For what is no mean of scores: a transition's width, a rating. ``level`` is the chance, at
     most, that the quantity lies outside the bounds; it must not exceed what the rule leaves
-    for this stratum. ``n`` counts the observations behind it.
+    for this stratum. ``n`` counts the observations behind it. ``refutes_only`` says that the
+    level bounds the chance of a false refutation alone, so that bounds in the predicted region
+    are no evidence that could be counted.
 
     Raises:
         EvidenceError: bounds in the wrong order or not finite, or a level outside (0, 1).
@@ -55,6 +57,7 @@ class Interval:
     upper: float
     level: float
     n: int
+    refutes_only: bool = False
 
     def __post_init__(self) -> None:
         if not (isfinite(self.lower) and isfinite(self.upper) and isfinite(self.estimate)):
@@ -98,9 +101,10 @@ class Measurement:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """Everything that one verdict rests on."""
+    """Everything that one verdict rests on. ``remark`` is added to what the verdict says."""
 
     subjects: tuple[Measurement, ...]
     must_detect: tuple[Measurement, ...]
     must_not_detect: tuple[Measurement, ...]
     exhibit: dict[str, Any] = field(default_factory=dict)
+    remark: str = ""
