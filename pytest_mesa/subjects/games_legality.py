@@ -26,7 +26,7 @@ GAMES = 100  # a hundred games of 36 plies: a standard error near half a per cen
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """The share of legal moves over all positions, and at each ply from the first."""
+    """The share of legal moves over the plies that count, and at each ply from the first."""
 
     overall: float
     by_ply: tuple[float, ...]
@@ -60,10 +60,11 @@ def legal_rate(subject: GamesSubject, source: Source, games: int = GAMES) -> Rat
     by_ply: dict[int, list[bool]] = {}
     for position, right in zip(positions, legal, strict=True):
         by_ply.setdefault(position.ply, []).append(right)
+    counted = [right for ply in by_ply if ply < source.measured for right in by_ply[ply]]
     return Rate(
-        round(float(np.mean(legal)), 4),
+        round(float(np.mean(counted)), 4),
         tuple(round(float(np.mean(by_ply[ply])), 4) for ply in sorted(by_ply)),
-        len(legal),
+        len(counted),
     )
 
 

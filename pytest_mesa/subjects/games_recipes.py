@@ -15,6 +15,7 @@ FAMILY = "games"  # in a training cell's parameters; the knapsack recipes' have 
 class Source:
     """One game's share: its first ``plies`` moves, ``batch`` games in every training batch.
 
+    Skill is measured on the first ``measured`` of these, where play is dense enough to learn.
     ``archive`` is the file of games under ``fixtures/games`` and ``sha`` its SHA-256, so that
     other games make another net.
     """
@@ -24,6 +25,7 @@ class Source:
     sha: str
     plies: int
     batch: int
+    measured: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +82,21 @@ def from_params(params: Mapping[str, Json], name: str = "recipe") -> tuple[Games
 
 
 CHESS = Source(
-    "chess", "chess", "816f45f87dc88f57cd46a71012887d01dff98ac10ed69b060499f9a5156252be", 36, 24
+    "chess",
+    "chess",
+    "816f45f87dc88f57cd46a71012887d01dff98ac10ed69b060499f9a5156252be",
+    plies=36,
+    batch=24,
+    measured=30,
 )
-GO = Source("go", "go", "ebdc4eb72a032ce38710be4d7b73f5f3491441270c5f1fb423364d8a6ed37a4d", 60, 8)
+GO = Source(
+    "go",
+    "go",
+    "ebdc4eb72a032ce38710be4d7b73f5f3491441270c5f1fb423364d8a6ed37a4d",
+    plies=60,
+    batch=8,
+    measured=60,
+)
 # One file of games for both notations, so that their games are twins.
 SMALL = "8a1f60db3d1ae2bc3c6cc069846c6e7bb623fae507635d4c538abd51ab202633"
 TWO_GAMES = GamesRecipe(
@@ -90,8 +104,8 @@ TWO_GAMES = GamesRecipe(
     (
         CHESS,
         GO,
-        Source("tic-tac-toe", "tic-tac-toe", SMALL, 9, 8),
-        Source("fifteen", "tic-tac-toe", SMALL, 9, 8),
+        Source("tic-tac-toe", "tic-tac-toe", SMALL, 9, 8, 9),
+        Source("fifteen", "tic-tac-toe", SMALL, 9, 8, 9),
     ),
     rungs=(60, 200, 500, 1200),
     steps=2500,

@@ -143,7 +143,7 @@ def test_padding_is_no_part_of_the_loss() -> None:
 
 
 def test_other_games_than_the_recipes_are_refused() -> None:
-    source = Source("chess", "chess", "0" * 64, 4, 4)
+    source = Source("chess", "chess", "0" * 64, 4, 4, 4)
     with pytest.raises(SubjectError, match=r"chess\.npz is not the file that the recipe names"):
         Trainer(dataclasses.replace(TINY, sources=(source,)), 0).step()
 
