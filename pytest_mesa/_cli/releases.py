@@ -11,11 +11,35 @@ Command = Callable[[str, str, str], argparse.ArgumentParser]
 
 
 def add(command: Command) -> None:
-    """Add ``mesa diff``, ``history``, ``report`` and ``publish``."""
+    """Add ``mesa forecast``, ``diff``, ``history``, ``report`` and ``publish``."""
+    _add_forecast(
+        command("forecast", "forecast:forecast", "state what the next release should read")
+    )
     _add_diff(command("diff", "compare:diff", "compare the verdicts of two releases"))
     _add_history(command("history", "compare:history", "list all verdicts on a claim in time"))
     _add_report(command("report", "report:report", "write the ledger as one HTML file"))
     _add_publish(command("publish", "publish:publish", "publish the verdicts of a release"))
+
+
+def _add_forecast(forecast: argparse.ArgumentParser) -> None:
+    forecast.add_argument(
+        "paths",
+        nargs="*",
+        type=Path,
+        metavar="PATH",
+        help="specs of the kind 'forecast', and folders of specs (default: ./predictions, or the "
+        "registry that ships)",
+    )
+    forecast.add_argument(
+        "--model",
+        metavar="REF",
+        help="the release that is to come: refused where it has been measured already",
+    )
+    _add_ledger(forecast)
+    forecast.add_argument("--json", action="store_true", help="print everything as JSON")
+    forecast.add_argument(
+        "--dry-run", action="store_true", help="only show it, record nothing in the ledger"
+    )
 
 
 def _add_diff(diff: argparse.ArgumentParser) -> None:

@@ -16,7 +16,10 @@ from pytest_mesa.registry.errors import did_you_mean
 from pytest_mesa.subjects.bundled import BUNDLES
 from pytest_mesa.subjects.errors import SubjectError
 
-SCHEMES = ("hf", "gguf", "lc0", "recipe", "compiled", "scripted", "bundled", "ladder", "sequence")
+SCHEMES = (
+    *("hf", "gguf", "lc0", "recipe", "compiled", "scripted", "bundled"),
+    *("knapsack", "ladder", "sequence"),
+)
 DTYPES = ("float32", "bfloat16", "float16")
 GGUF, LC0 = ".gguf", ".pb.gz"
 
