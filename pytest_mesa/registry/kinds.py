@@ -13,7 +13,12 @@ from pydantic import Field, field_validator, model_validator
 
 from pytest_mesa.registry.kind import Kind as Kind
 from pytest_mesa.registry.kind import distinct, refuse_own_rival
+from pytest_mesa.registry.kinds_circuits import CIRCUIT_OVERLAP
+from pytest_mesa.registry.kinds_forecast import FORECAST
 from pytest_mesa.registry.kinds_lookahead import LOOK_AHEAD
+from pytest_mesa.registry.kinds_narrowing import NARROWING
+from pytest_mesa.registry.kinds_scaling import SCALING
+from pytest_mesa.registry.kinds_transfer import TRANSFER
 from pytest_mesa.registry.models import Closed, Range, Slug, fault
 
 
@@ -179,5 +184,15 @@ GENERALISATION = Kind(
 KNAPSACK = Kind("knapsack", KnapsackTask, "pytest_mesa.tasks.knapsack.instances:draw")
 
 # Named here as well as in the distribution's entry points, which a source checkout may lack.
-EXPERIMENTS = (CAUSAL_STATE, AGREEMENT, GENERALISATION, LOOK_AHEAD)
+EXPERIMENTS = (
+    CAUSAL_STATE,
+    AGREEMENT,
+    GENERALISATION,
+    LOOK_AHEAD,
+    SCALING,
+    FORECAST,
+    NARROWING,
+    TRANSFER,
+    CIRCUIT_OVERLAP,
+)
 TASKS = (KNAPSACK,)

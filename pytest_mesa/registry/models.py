@@ -86,7 +86,7 @@ class SubjectSpec(Closed):
 class Competence(Closed):
     """The task score a subject must reach before its verdict counts."""
 
-    metric: Literal["accuracy", "sound-move-rate"] = "accuracy"
+    metric: Literal["accuracy", "sound-move-rate", "legal-rate"] = "accuracy"
     at_least: float = Field(gt=0, lt=1, description="The least score that counts as able.")
     budget: int = Field(2000, ge=100, le=100_000, description="Fresh instances scored.")
 

@@ -6,10 +6,12 @@ from dataclasses import replace
 from typing import Any
 
 from pytest_mesa.registry.models import SubjectSpec
+from pytest_mesa.subjects import plants
 from pytest_mesa.subjects.errors import SubjectError
 from pytest_mesa.subjects.handles import Handle
 
 PLANTS = ("tree", "look-ahead", "unlike", "elsewhere")  # described in `lc0.planted`
+CODES = ("shared-code", "codes-apart")  # described in `experiments.transfer_reader`
 OPTIONS = ("plant", "strength")
 
 
@@ -44,8 +46,13 @@ def _planted(handle: Handle, options: dict[str, Any]) -> Handle:
         if "strength" in options:
             raise SubjectError("subject option 'strength' needs a 'plant'")
         return handle
+    if plant in CODES:
+        return with_code(handle, plant, strength)
+    if plant in plants.NARROWING:
+        return plants.planted(handle, options)
     if plant not in PLANTS:
-        raise SubjectError(f"nothing called {plant!r} is planted; there are {', '.join(PLANTS)}")
+        known = ", ".join((*PLANTS, *CODES, *plants.NARROWING))
+        raise SubjectError(f"nothing called {plant!r} is planted; there are {known}")
     if isinstance(strength, bool | str) or not 0 < strength <= 1:
         raise SubjectError("subject option 'strength' is a share above 0 and at most 1")
     return with_plant(handle, plant, strength)
@@ -67,3 +74,16 @@ def with_plant(handle: Handle, plant: str, strength: float) -> Handle:
         label=f"{handle.label} with planted {plant}{share}",
         params={**handle.params, "plant": plant, "strength": float(strength), "plant_seed": 0},
     )
+
+
+def with_code(handle: Handle, code: str, strength: float) -> Handle:
+    """The subject with a code for what can be won, planted where the kind ``transfer`` reads it.
+
+    Raises:
+        SubjectError: a strength that is no positive number.
+    """
+    if isinstance(strength, bool | str) or not 0 < strength <= 100:
+        raise SubjectError("subject option 'strength' of a code is above 0 and at most 100")
+    told = {"code": code, "strength": float(strength), "code_seed": 0}
+    label = f"{handle.label} with {code} ({strength:g})"
+    return replace(handle, label=label, params={**handle.params, **told})

@@ -13,6 +13,7 @@ from transformers import GPT2LMHeadModel
 from transformers.utils import logging as transformers_logging
 
 from pytest_mesa.runs.cells import Json, Result, canonical
+from pytest_mesa.subjects import plants
 from pytest_mesa.subjects.base import Subject
 from pytest_mesa.subjects.compiled import ITEMS, build
 from pytest_mesa.subjects.decoder import KnapsackDecoder, untrained
@@ -31,6 +32,7 @@ T = TypeVar("T")
 
 def trained(params: Mapping[str, Json], inputs: tuple[Result, ...]) -> Subject | GamesSubject:
     """A recipe's net: from its training cell's files, or before its first step."""
+    plants.refuse(params)
     if "untrained" in params:
         recipe, seed = from_params(params["untrained"])
         if isinstance(recipe, GamesRecipe):

@@ -18,9 +18,13 @@ from pytest_mesa.registry.models import SubjectSpec
 from pytest_mesa.subjects.errors import SubjectError
 from pytest_mesa.subjects.games_recipes import GamesRecipe
 from pytest_mesa.subjects.handles import Handle, Scheme
+from pytest_mesa.subjects.knapsack_nets import KNAPSACK_NET
+from pytest_mesa.subjects.ladders import LADDER
+from pytest_mesa.subjects.plants import planted
 from pytest_mesa.subjects.recipes import AnyRecipe, recipe, training_cell
 from pytest_mesa.subjects.references import Reference, known_schemes, parse
 from pytest_mesa.subjects.released import BUNDLED, GGUF, HF, LC0
+from pytest_mesa.subjects.sequences import SEQUENCE
 
 __all__ = ["Handle", "Scheme", "handles", "judged", "reads_text", "scheme", "untrained_twin"]
 
@@ -41,8 +45,10 @@ def _options(spec: SubjectSpec, known: dict[str, type]) -> dict[str, Any]:
 
 def _recipe_handles(spec: SubjectSpec) -> tuple[Handle, ...]:
     named = recipe(str(spec.recipe))
-    if rung := _options(spec, {"rung": int} if isinstance(named, GamesRecipe) else {}):
-        return (_rung_handle(named, rung["rung"], spec),)
+    known = {"rung": int, "plant": str, "strength": float}
+    options = _options(spec, known if isinstance(named, GamesRecipe) else {})
+    if "rung" in options:
+        return (planted(_rung_handle(named, options["rung"], spec), options),)
     handles = []
     for seed in range(spec.seeds):
         if spec.untrained:
@@ -52,7 +58,7 @@ def _recipe_handles(spec: SubjectSpec) -> tuple[Handle, ...]:
             params = {"scheme": "recipe"}
             cell = training_cell(named, seed)
             handles.append(Handle(f"{named.name} seed {seed}", params, (cell,)))
-    return tuple(handles)
+    return tuple(planted(handle, options) for handle in handles)
 
 
 def _rung_handle(named: AnyRecipe, step: int, spec: SubjectSpec) -> Handle:
@@ -106,7 +112,13 @@ COMPILED = Scheme("compiled", _compiled_handles, "pytest_mesa.subjects.load:comp
 SCRIPTED = Scheme("scripted", _scripted_handles, "pytest_mesa.subjects.scripted:load", "text")
 
 
-BUILT_IN = {made.name: made for made in (RECIPE, COMPILED, SCRIPTED, HF, GGUF, LC0, BUNDLED)}
+BUILT_IN = {
+    made.name: made
+    for made in (
+        *(RECIPE, COMPILED, SCRIPTED, HF, GGUF, LC0, BUNDLED),
+        *(KNAPSACK_NET, LADDER, SEQUENCE),
+    )
+}
 
 
 def scheme(name: str) -> Scheme:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from pytest_mesa.runs.cells import Json, Result
-from pytest_mesa.subjects import hub, memory, pretrained
+from pytest_mesa.subjects import hub, memory, plants, pretrained
 from pytest_mesa.subjects.content import model_files, stamp
 from pytest_mesa.subjects.device import choose_device, choose_dtype
 from pytest_mesa.subjects.errors import SubjectError
@@ -123,6 +123,7 @@ def chess_net(params: Mapping[str, Json], inputs: tuple[Result, ...]) -> Lc0Subj
     from pytest_mesa.subjects.lc0 import altered
     from pytest_mesa.subjects.lc0.load import load_net
 
+    plants.refuse(params)
     (prepared,) = inputs
     _unchanged(prepared.context)
     (path,) = prepared.context["parts"]

@@ -1,0 +1,215 @@
+"""The work of the kind ``narrowing`` on one net: read it at every depth, and score the readings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from pytest_mesa.experiments.games_competence import is_able
+from pytest_mesa.experiments.lineup import stratum
+from pytest_mesa.experiments.lookahead_cells import past_board, rounded
+from pytest_mesa.experiments.narrowing_options import STREAM, Asked, Rows, boards, sequences
+from pytest_mesa.experiments.narrowing_texts import texts
+from pytest_mesa.instruments.lens_training import Fit, tuned_lens
+from pytest_mesa.instruments.narrowing import (
+    Options,
+    by_stage,
+    fall,
+    least_spread,
+    read_options,
+)
+from pytest_mesa.instruments.narrowing_plants import Plant, planted_readout, with_code
+from pytest_mesa.runs.cells import Json, Result
+from pytest_mesa.subjects.errors import SubjectError
+from pytest_mesa.subjects.games_decoder import GamesSubject
+from pytest_mesa.subjects.language import LanguageModel
+from pytest_mesa.subjects.lc0.load import Lc0Subject
+from pytest_mesa.subjects.load import load
+from pytest_mesa.subjects.shuffled import shuffled
+from pytest_mesa.tasks.games import sets
+from pytest_mesa.verdicts.confidence import confidence_sequence
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+
+COMPETENCE_STREAM = 0x6C656761  # apart from other uses of the seed
+DIGITS = 6  # of what a reading keeps
+
+Payload = dict[str, Any]
+
+
+def subject_of(params: Mapping[str, Json], inputs: tuple[Result, ...]) -> Any:
+    """The net of a cell; a model that reads text may be asked for with its weights shuffled."""
+    told = dict(params["subject"])
+    seed = told.pop("shuffled", None)
+    subject = load(told, inputs[: params["own"]])
+    return subject if seed is None else shuffled(subject, seed)
+
+
+def asked_of(subject: Any, params: Mapping[str, Json], told: Any) -> Sequence[Asked]:
+    """The ways a net is asked.
+
+    Raises:
+        SubjectError: a net that plays none of these games.
+    """
+    if isinstance(subject, Lc0Subject):
+        return (boards(subject, params),)
+    if isinstance(subject, GamesSubject):
+        return sequences(subject, params, told)
+    if isinstance(subject, LanguageModel):
+        return texts(subject, params, told)
+    raise SubjectError(
+        f"{subject.label} is a {type(subject).__name__}; the experiment 'narrowing' reads chess "
+        "nets and nets that continue games"
+    )
+
+
+def reading(params: Mapping[str, Json], inputs: tuple[Result, ...], _folder: Path) -> Payload:
+    """Bad mass at every depth, position by position, and where the choice settles.
+
+    Nothing is read of a model that reads text and can't play: its verdict does not wait for it.
+    """
+    rest = inputs[params["own"] :]
+    if "able" in params and not is_able(params, rest[-1]):
+        return {"read": {}, "weights_sha": rest[-1].payload["weights_sha"]}
+    subject = subject_of(params, inputs)
+    found: Payload = {}
+    for asked in asked_of(subject, params, rest[0].payload if rest else None):
+        for name, read in _read(asked, params).items():
+            before = found.setdefault(name, {part: [] for part in read})
+            for part, values in read.items():
+                before[part] += values
+    return {"read": found, "weights_sha": subject.weights_sha}
+
+
+def _read(asked: Asked, params: Mapping[str, Json]) -> Payload:
+    """One net on positions of one kind, through a lens fitted on others of that kind."""
+    plant = Plant(**params["plant"]) if params.get("plant") else None
+    fitted = list(_rows(asked.fitting(), plant))
+    readout = asked.readout
+    if plant is not None:
+        readout = planted_readout(readout, next(asked.fitting()).streams.shape[-1])
+    generator = torch.Generator().manual_seed(params["seed"] ^ STREAM)
+    lens = tuned_lens(
+        readout,
+        torch.cat([rows.streams for rows in fitted], 1),
+        generator,
+        Fit(steps=params["lens"]["steps"], batch=asked.batch),
+    )
+    parts = [
+        read_options(lens, rows.streams, rows.options) for rows in _rows(asked.measured(), plant)
+    ]
+    return {
+        name: {
+            "mass": np.concatenate([part[name].mass for part in parts]).round(DIGITS).tolist(),
+            "commit": np.concatenate([part[name].commit for part in parts]).round(4).tolist(),
+            "units": asked.units,
+        }
+        for name in parts[0]
+    }
+
+
+def _rows(given: Iterator[Rows], plant: Plant | None) -> Iterator[Rows]:
+    """The positions, with what is planted in the streams."""
+    for rows in given:
+        if plant is None:
+            yield rows
+            continue
+        each = rows.options.values()
+        every = Options(
+            torch.stack([options.among for options in each]).any(0),
+            torch.stack([options.bad for options in each]).any(0),
+        )
+        code = plant.code(every, rows.numbers, len(rows.streams))
+        yield replace(rows, streams=with_code(rows.streams, code))
+
+
+def by_unit(
+    mass: Sequence[Sequence[float]], units: Sequence[int]
+) -> Float[np.ndarray, "unit depth"]:
+    """The mean mass of each unit's positions, in the order of units."""
+    found = np.zeros((max(units) + 1, len(mass[0])))
+    np.add.at(found, units, np.array(mass))
+    return np.asarray(found / np.bincount(units)[:, None])
+
+
+def scores(params: Mapping[str, Json], inputs: tuple[Result, ...], _folder: Path) -> Payload:
+    """What a net narrows beyond its untrained twins, averaged over them.
+
+    Of the kinds of options, ``judged`` decide; the others are told beside.
+    """
+    own, *twins = (result.payload for result in inputs)
+    strata, about = [], {}
+    for name, read in own["read"].items():
+        mass = by_unit(read["mass"], read["units"])
+        floors = [by_unit(**_masses(twin["read"][name]))[: len(mass)] for twin in twins]
+        found = {
+            measure.__name__: np.mean([measure(mass, floor) for floor in floors], axis=0)
+            for measure in (fall, by_stage)
+        }
+        if name in params["judged"]:
+            strata.append(stratum(f"{name}-fall", found["fall"], -1.0))
+            lowest = least_spread(mass.shape[1] - 1)
+            strata.append(stratum(f"{name}-by-stage", found["by_stage"], lowest))
+        about[name] = {
+            "n": len(mass),
+            **{measure: rounded(values.tolist()) for measure, values in found.items()},
+            "mass": mass.mean(0).round(4).tolist(),
+            "mass_of_twins": [each.mean(0).round(4).tolist() for each in floors],
+            "commits": rounded(read["commit"]),
+        }
+    return {
+        "strata": strata,
+        "weights_sha": own["weights_sha"],
+        "detail": {"narrowing": about},
+    }
+
+
+def _masses(read: Mapping[str, Any]) -> Payload:
+    return {name: read[name] for name in ("mass", "units")}
+
+
+def competence(params: Mapping[str, Json], inputs: tuple[Result, ...], _folder: Path) -> Payload:
+    """How often a chess net's most likely move, of all that it can name, is legal."""
+    subject = load(params["subject"], inputs, Lc0Subject)
+    judged = sets.unfiltered()
+    rng = np.random.default_rng([params["seed"], COMPETENCE_STREAM])
+    drawn = [past_board(judged[n]) for n in rng.permutation(len(judged))[: params["count"]]]
+    said = torch.cat([out.policy for out in subject.outputs(drawn)]).argmax(1).tolist()
+    legal = [
+        float(move in subject.legal(board).values())
+        for move, board in zip(said, drawn, strict=True)
+    ]
+    return {
+        "competence": legal,
+        "weights_sha": subject.weights_sha,
+        "detail": {"legal_moves": {"chess": {"rate": rounded(legal), "moves": len(legal)}}},
+    }
+
+
+def limit(params: Mapping[str, Json], inputs: tuple[Result, ...], _folder: Path) -> Payload:
+    """The smallest share ruled out in an untrained twin that lands beyond the edge.
+
+    Inputs are the scores of planted twins, strength by strength.
+    """
+    tried, found = [], None
+    for strength, result in zip(params["strengths"], inputs, strict=True):
+        lower = min(
+            confidence_sequence(
+                part["scores"], params["alpha"], part["low"], part["high"]
+            ).final.lower
+            for part in result.payload["strata"]
+        )
+        seen = lower > params["edge"]
+        tried.append({"strength": strength, "lower": round(lower, 4), "seen": seen})
+        if seen and found is None:
+            found = strength
+    return {
+        "detection_limit": found,
+        "detail": {"spike_in": {"edge": params["edge"], "tried": tried}},
+    }
