@@ -1,0 +1,182 @@
+"""Are circuits faithful, how much do they share, and does cutting one hurt both settings alike?
+
+Circuits come from one half of a batch, and what they do is measured on the other. Two things are
+set on batches apart: the circuits' size, the least at which both settings' are faithful, and how
+long the scales are, from random circuits to those of one setting's halves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pytest_mesa.experiments.circuit_ablations import Cuts, Lost, cut_batches, faithfulness
+from pytest_mesa.experiments.circuit_cells import SCORES, batches_of, player_of, setting_names
+from pytest_mesa.experiments.circuit_scores import Shared, planted, shared
+from pytest_mesa.experiments.lineup import stratum
+from pytest_mesa.instruments.attribution_graph import Graph
+from pytest_mesa.runs.cells import Json, Result
+from pytest_mesa.verdicts.confidence import confidence_sequence
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+
+STREAM = 0x666C6F6F  # of random circuits, apart from other uses of the seed
+SLACK = 0.1  # by which scores may leave 0..1, so that the ends of the scale pull little
+LOW, HIGH = -SLACK, 1 + SLACK
+MARGIN = 0.05  # of faithfulness, where a size is chosen: other batches may show a little less
+LEAST_SPAN = 0.02  # of a scale; a shorter one tells nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """From a batch's numbers to scores: what 0 and 1 are apart, as means over choosing batches."""
+
+    overlap: float
+    ablation: float
+
+    @classmethod
+    def of(cls, compared: Sequence[Shared], lost: Sequence[Sequence[Lost]]) -> Scale:
+        """The spans on batches that are not measured."""
+        return cls(
+            float(np.mean([c.within - c.chance for c in compared])),
+            float(np.mean([part.against_random for both in lost for part in both])),
+        )
+
+    @property
+    def usable(self) -> bool:
+        """Whether both spans are there."""
+        return min(self.overlap, self.ablation) >= LEAST_SPAN
+
+    def shares(self, value: float, floor: float) -> float:
+        """An overlap's score."""
+        return clipped((value - floor) / max(self.overlap, LEAST_SPAN))
+
+    def hurts(self, both: Sequence[Lost]) -> float:
+        """The score of what is lost: 1 where either circuit's own edges hurt alike."""
+        apart = float(np.mean([part.against_other for part in both]))
+        return clipped(1 - apart / max(self.ablation, LEAST_SPAN))
+
+
+def clipped(score: float) -> float:
+    """Within the range that is stated with the scores."""
+    return float(np.clip(score, LOW, HIGH))
+
+
+def measure(params: Mapping[str, Json], inputs: tuple[Result, ...], _folder: Path) -> Any:
+    """Scores of both kinds, batch by batch, and what they rest on.
+
+    Nothing is measured on a subject that does not play.
+    """
+    own = params["own"]
+    drawn, attributed = batches_of(inputs[own]), inputs[own + 1]
+    if not attributed.payload["edges"]:
+        return {"weights_sha": attributed.payload["weights_sha"]}
+    player = player_of(params, inputs)
+    graph = player.wiring.graph
+    with np.load(attributed.file(SCORES), allow_pickle=False) as kept:
+        scores, unrelated = kept["scores"], kept["unrelated"]
+    rng = np.random.default_rng([params["seed"], STREAM])
+    choose, names = params["choose"], setting_names(params)
+    sizes = faithfulness(player, drawn[:choose], scores, params["sizes"])
+    size = _chosen(sizes, params["faithful"])
+    compared = [
+        shared(graph, row, size, rng, unrelated[b] if b < len(unrelated) else None)
+        for b, row in enumerate(scores)
+    ]
+    lost = cut_batches(player, drawn, scores, Cuts(size, params["core"]), rng)
+    scale = Scale.of(compared[:choose], lost[:choose])
+    part = compared[choose:]
+    found = {
+        "overlap": [scale.shares(each.across, each.chance) for each in part],
+        "ablation": [scale.hurts(both) for both in lost[choose:]],
+    }
+    alpha = params["alpha"]
+    anchors = {
+        "halves": [scale.shares(each.within, each.chance) for each in part],
+        "random": [scale.shares(each.again, each.chance) for each in part],
+    }
+    about = {
+        "edges": attributed.payload["edges"],
+        "size": size,
+        "tried": {f"{share:g}": dict(zip(names, row, strict=True)) for share, row in sizes.items()},
+        "faithfulness": {
+            name: round(float(np.mean([both[s].alone for both in lost[choose:]])), 4)
+            for s, name in enumerate(names)
+        },
+        "usable": scale.usable,
+        "anchors": {name: _bounded(values, alpha) for name, values in anchors.items()},
+        "shared": _shares(part, compared[:choose], scale),
+        "lost": {name: _lost([both[s] for both in lost[choose:]]) for s, name in enumerate(names)},
+    }
+    tried = _planted(params, graph, scores, scale, size)
+    return {
+        "strata": [stratum(name, values, LOW, HIGH) for name, values in found.items()],
+        "weights_sha": attributed.payload["weights_sha"],
+        "detection_limit": next((row["strength"] for row in tried if row["seen"]), None),
+        "detail": {"circuits": about, "spike_in": {"edge": params["edge"], "tried": tried}},
+    }
+
+
+def _chosen(sizes: Mapping[float, Sequence[float]], faithful: float) -> float:
+    """The least size at which both circuits are faithful; the largest where none is."""
+    good = [size for size, found in sizes.items() if min(found) >= faithful + MARGIN]
+    return good[0] if good else max(sizes)
+
+
+def _bounded(values: Sequence[float], alpha: float) -> dict[str, Any]:
+    bounds = confidence_sequence(list(values), alpha, LOW, HIGH).final
+    return {
+        "mean": round(float(np.mean(values)), 4),
+        "bounds": [round(bounds.lower, 4), round(bounds.upper, 4)],
+    }
+
+
+def _shares(part: Sequence[Shared], chosen: Sequence[Shared], scale: Scale) -> dict[str, Any]:
+    """Mean overlaps; the unrelated task's, where there is one, on batches that sizes are set on."""
+    found: dict[str, Any] = {
+        name: round(float(np.mean([getattr(each, name) for each in part])), 4)
+        for name in ("across", "within", "chance")
+    }
+    tasks = [each for each in chosen if each.unrelated is not None]
+    if tasks:
+        related = [scale.shares(each.across, each.chance) for each in tasks]
+        other = [scale.shares(each.unrelated or 0.0, each.chance) for each in tasks]
+        found["unrelated_task"] = {
+            "n": len(tasks),
+            "score": round(float(np.mean(other)), 4),
+            "settings_score": round(float(np.mean(related)), 4),
+        }
+    return found
+
+
+def _lost(rows: Sequence[Lost]) -> dict[str, float]:
+    """Mean shares of the metric that are lost without parts of circuits."""
+    names = ("own_only", "other_only", "beside_random", "random_only")
+    return {n: round(float(np.mean([getattr(row, n) for row in rows])), 4) for n in names}
+
+
+def _planted(
+    params: Mapping[str, Json],
+    graph: Graph,
+    scores: Float[np.ndarray, "batch half setting edge"],
+    scale: Scale,
+    size: float,
+) -> list[dict[str, Any]]:
+    """The overlap's score with sharing planted at growing strengths.
+
+    Some of the second setting's positions are replaced by other games of the first. Seen is what
+    lifts the lower bound over the edge of the predicted region: the claim is then not upheld.
+    """
+    tried = []
+    for strength in params["strengths"]:
+        rng = np.random.default_rng([params["seed"], STREAM, 1])
+        rows = planted(scores, strength)[params["choose"] :]
+        compared = [shared(graph, row, size, rng) for row in rows]
+        found = _bounded([scale.shares(e.across, e.chance) for e in compared], params["alpha"])
+        tried.append({"strength": strength, **found, "seen": found["bounds"][0] > params["edge"]})
+    return tried

@@ -1,0 +1,108 @@
+"""What circuits of games are circuits for: pairs of prompts, and a metric on each.
+
+Playing: the net's best legal move against the best one of another game at the same ply, whose
+prompt is the corruption. Telling apart, the task that has nothing to do with playing: which of
+the two settings a prompt belongs to, with a prompt of the other as its corruption.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from pytest_mesa.instruments.attribution_runs import Metric, Pairs, logit_difference
+from pytest_mesa.subjects.errors import SubjectError
+from pytest_mesa.subjects.games_players import Player, Posed, last_logits, padded
+from pytest_mesa.tasks.games.batches import Half, Position
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int
+
+
+@dataclass(frozen=True)
+class Task:
+    """Pairs of prompts with what is asked of them."""
+
+    pairs: Pairs
+    metric: Metric
+
+
+def playing(player: Player, setting: int, half: int, positions: Sequence[Position]) -> Task:
+    """The net's own move against the one it would make in another game.
+
+    Raises:
+        SubjectError: no two prompts of the half are alike enough to corrupt one another.
+    """
+    posed = player.posed(setting, half, positions)
+    partner = partners(posed.keys)
+    logits = last_logits(player, posed).float()
+    best = [_best(row, legal) for row, legal in zip(logits, posed.legal, strict=True)]
+    rows, others, right, wrong = [], [], [], []
+    for row, other in partner.items():
+        rivals = [token for token in posed.legal[other] if token != best[row]]
+        if rivals:
+            rows.append(row)
+            others.append(other)
+            right.append(best[row])
+            wrong.append(_best(logits[other], rivals))
+    if not rows:
+        raise SubjectError(
+            "no two positions have prompts of one length at the same ply, so that none can be "
+            "corrupted by another; ask for more games in a batch"
+        )
+    device = posed.ids.device
+    metric = logit_difference(*(torch.tensor(each, device=device) for each in (right, wrong)))
+    pairs = Pairs(posed.ids[rows], posed.ids[others], posed.mask[rows], posed.lengths[rows] - 1)
+    return Task(pairs, metric)
+
+
+def partners(keys: Sequence[Hashable]) -> dict[int, int]:
+    """For each position the next one with the same key; none for one that stands alone."""
+    alike: dict[Hashable, list[int]] = {}
+    for place, key in enumerate(keys):
+        alike.setdefault(key, []).append(place)
+    found = {}
+    for places in alike.values():
+        if len(places) > 1:
+            found |= dict(zip(places, places[1:] + places[:1], strict=True))
+    return dict(sorted(found.items()))
+
+
+def _best(logits: Float[Tensor, " vocabulary"], tokens: Sequence[int]) -> int:
+    """The most likely of some tokens."""
+    return tokens[int(logits[list(tokens)].argmax())]
+
+
+def telling_apart(player: Player, half: int, rows: Half) -> Task:
+    """Which setting a prompt is of: its moves' tokens against those of the other's.
+
+    Prompts are cut to one length, pair by pair; each corrupts the other.
+    """
+    posed = [player.posed(setting, half, positions) for setting, positions in enumerate(rows)]
+    own = [{token for legal in each.legal for token in legal} for each in posed]
+    kinds = [sorted(own[0] - own[1]), sorted(own[1] - own[0])]
+    cut: list[list[list[int]]] = [[], []]
+    for one, other in zip(_prompts(posed[0]), _prompts(posed[1]), strict=False):
+        length = min(len(one), len(other))
+        for side, row in zip(cut, (one, other), strict=True):
+            side.append(row[:length] if player.keeps == "start" else row[-length:])
+    ids, mask = padded(cut[0] + cut[1], 0)
+    corrupt, _ = padded(cut[1] + cut[0], 0)
+    device = posed[0].ids.device
+    signs = torch.tensor([1.0] * len(cut[0]) + [-1.0] * len(cut[1]), device=device)
+
+    def metric(logits: Tensor, runs: Int[Tensor, " run"]) -> Tensor:
+        first, second = (logits[:, kind].float().logsumexp(-1) for kind in kinds)
+        return signs[runs] * (first - second)
+
+    return Task(Pairs(ids.to(device), corrupt.to(device), mask.to(device)), metric)
+
+
+def _prompts(posed: Posed) -> list[list[int]]:
+    return [
+        row[:length].tolist() for row, length in zip(posed.ids, posed.lengths.tolist(), strict=True)
+    ]
