@@ -57,8 +57,11 @@ def find_columns(
     generator = torch.Generator().manual_seed(0)
 
     def replace(module: nn.Module, _args: Any, output: Tensor) -> Tensor:
-        drawn = torch.randn(output.shape, generator=generator).to(output) / 2
-        leaves[module] = drawn.requires_grad_()
+        drawn = torch.randn(output.shape, generator=generator).to(output).reshape(2, -1)
+        # Far from zero and of opposite signs: the gradient of a query is the difference of two
+        # keys, that of a key the query, and neither may vanish by chance.
+        apart = (drawn.abs() + 1) / 4 * drawn[0].sign() * torch.tensor([[1.0], [-1.0]]).to(drawn)
+        leaves[module] = apart.reshape(output.shape).requires_grad_()
         return leaves[module]
 
     def keep(name: str) -> Any:
