@@ -28,6 +28,9 @@ class Reason(StrEnum):
     RIVAL_EXPLAINS = "rival-explains"
     BASELINE_EXPLAINS = "baseline-explains"
     ASPECT_UNSEEN = "aspect-unseen"
+    CIRCUIT_UNFAITHFUL = "circuit-unfaithful"
+    CIRCUIT_UNSTABLE = "circuit-unstable"
+    NOTHING_TO_TRANSFER = "nothing-to-transfer"
     STRATA_DISAGREE = "strata-disagree"
     BREAKTHROUGHS = "breakthroughs-across-seeds"
     LADDER_TOO_COARSE = "ladder-too-coarse"
@@ -68,6 +71,17 @@ _REMEDIES = {
     Reason.ASPECT_UNSEEN: (
         "probe other aspects, or more instances: nothing of what the claim says is there "
         "could be decoded beyond the baselines"
+    ),
+    Reason.NOTHING_TO_TRANSFER: (
+        "fit the probe where it works: at home it reads too little to have anything to lose"
+    ),
+    Reason.CIRCUIT_UNFAITHFUL: (
+        "register larger circuits, or more positions to find them with: alone, they bring back too "
+        "little of what the net does"
+    ),
+    Reason.CIRCUIT_UNSTABLE: (
+        "register more games in a batch: circuits of one setting's own halves share hardly more "
+        "than random ones"
     ),
     Reason.STRATA_DISAGREE: "register one prediction per stratum: more scores will not settle it",
     Reason.BREAKTHROUGHS: (
