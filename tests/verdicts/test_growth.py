@@ -123,6 +123,7 @@ def test_flat_ladders_say_nothing() -> None:
         noise = np.random.default_rng(seed).standard_normal((len(DECADES), 5))
         window = sharpest_window(Ladder(DECADES, noise), WINDOW, 0.05)
         assert window.grown or (window.lower, window.upper) == (0.0, 1.0)
+        assert not breakthroughs(Ladder(DECADES, noise)).seen
     flat = Ladder(DECADES, np.ones((len(DECADES), 5)))
     assert not sharpest_window(flat, WINDOW, 0.05).grown
     assert not breakthroughs(flat).seen

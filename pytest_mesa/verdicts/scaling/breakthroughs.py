@@ -36,9 +36,10 @@ class Breakthroughs:
     def seen(self) -> bool:
         """Whether seeds part as nets do that jump: widely, and towards the ends.
 
-        Nets that are merely noisy lie nearer to their mean than to either end.
+        Nets that are merely noisy lie nearer to their mean than to either end, or, where
+        nothing grows, beyond both.
         """
-        return self.rungs > 0 and self.split > SPLIT and self.ends < self.centre
+        return self.rungs > 0 and self.split > SPLIT and self.ends < self.centre / 2
 
 
 def breakthroughs(ladder: Ladder) -> Breakthroughs:

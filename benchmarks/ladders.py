@@ -1,0 +1,101 @@
+"""How often simulated ladders of nets come out as they were planted.
+
+    python benchmarks/ladders.py [--ladders N]
+
+Eight sizes over two decades, five seeds each. `planted` ladders are the controls of the kind
+``scaling``: they have to come out as planted in at least 95 % of cases. The other shapes ask
+for what must not happen: a narrow transition that lies half on either side of a rung is no
+gradual growth, and a line or noise alone is no jump. ``false`` counts conclusions that
+contradict the planted truth.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections import Counter
+from collections.abc import Callable
+
+import numpy as np
+
+from pytest_mesa.verdicts.scaling.ladder import Ladder
+from pytest_mesa.verdicts.scaling.planted import BIMODAL, DECADES, SEEDS, SMOOTH, STEP, plant
+from pytest_mesa.verdicts.scaling.reading import read_growth
+
+WINDOW, PREDICTED, REFUTED, ALPHA = 0.29, 0.6, 0.8, 0.05
+Draw = Callable[[np.random.Generator], np.ndarray]
+
+
+def planted(curve: str) -> Draw:
+    """A control's scores."""
+    return lambda rng: plant(curve, ["score"], "score", rng)["score"]
+
+
+def curve(share: Callable[[np.random.Generator], np.ndarray], noise: float = 0.02) -> Draw:
+    """Scores around a curve that is drawn anew for each ladder."""
+
+    def draw(rng: np.random.Generator) -> np.ndarray:
+        deviations = rng.standard_normal((len(DECADES), SEEDS))
+        return 0.1 + 0.8 * share(rng)[:, None] + noise * deviations
+
+    return draw
+
+
+def logistic(width: float, at_rung: bool) -> Callable[[np.random.Generator], np.ndarray]:
+    """Transitions of one width, on a rung or anywhere."""
+
+    def share(rng: np.random.Generator) -> np.ndarray:
+        rung = DECADES[rng.integers(2, len(DECADES) - 2)]
+        place = rung if at_rung else rng.uniform(DECADES[2], DECADES[-3])
+        return 1 / (1 + np.exp(-(DECADES - place) * 2 * np.log(3.0) / width))
+
+    return share
+
+
+# What a ladder is, how it is drawn, how it has to come out (if it must), and what is false.
+SHAPES: tuple[tuple[str, Draw, str, str], ...] = (
+    ("planted step", planted(STEP), "fail", "pass"),
+    ("planted smooth", planted(SMOOTH), "pass", "fail"),
+    ("planted bimodal", planted(BIMODAL), "breakthroughs", "pass fail"),
+    ("line", curve(lambda _: np.linspace(0, 1, len(DECADES))), "", "fail"),
+    ("line, noisy", curve(lambda _: np.linspace(0, 1, len(DECADES)), 0.1), "", "fail"),
+    ("levelling off", curve(lambda _: 1 - 0.05 ** np.linspace(0, 1, len(DECADES))), "", "fail"),
+    ("noise alone", curve(lambda _: np.zeros(len(DECADES)), 0.1), "", "pass fail"),
+    ("0.1 decades on a rung", curve(logistic(0.1, at_rung=True)), "", "pass"),
+    ("0.2 decades on a rung", curve(logistic(0.2, at_rung=True)), "", "pass"),
+    ("0.3 decades on a rung", curve(logistic(0.3, at_rung=True)), "", "pass fail"),
+    ("0.1 decades anywhere", curve(logistic(0.1, at_rung=False)), "", "pass"),
+    ("0.5 decades anywhere", curve(logistic(0.5, at_rung=False)), "", "fail"),
+)
+
+
+def outcome(scores: np.ndarray) -> str:
+    """What the kind ``scaling`` makes of one measure on one ladder."""
+    growth = read_growth(Ladder(DECADES, scores), WINDOW, ALPHA)
+    if growth.breakthroughs.seen:
+        return "breakthroughs"
+    if growth.window.lower > REFUTED and growth.held_out.step_wins:
+        return "fail"
+    return "pass" if growth.window.upper < PREDICTED else "inconclusive"
+
+
+def main() -> int:
+    """Simulate, print the table, and fail where a control does not come out as planted."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--ladders", type=int, default=200)
+    options = parser.parse_args()
+    words = ("pass", "fail", "breakthroughs", "inconclusive")
+    print(f"{'ladder':<24}" + "".join(f"{word:>15}" for word in words) + f"{'false':>8}")
+    short = 0
+    for index, (name, draw, expected, false) in enumerate(SHAPES):
+        rngs = (np.random.default_rng([seed, index]) for seed in range(options.ladders))
+        found = Counter(outcome(draw(rng)) for rng in rngs)
+        wrong = sum(found[word] for word in false.split())
+        counts = "".join(f"{found[word]:>15}" for word in words)
+        print(f"{name:<24}{counts}{wrong / options.ladders:>8.1%}", flush=True)
+        short += bool(expected) and found[expected] < 0.95 * options.ladders
+        short += wrong > ALPHA * options.ladders + 3 * (ALPHA * options.ladders) ** 0.5
+    return int(short > 0)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
