@@ -36,10 +36,10 @@ class Breakthroughs:
     def seen(self) -> bool:
         """Whether seeds part as nets do that jump: widely, and towards the ends.
 
-        Nets that are merely noisy lie nearer to their mean than to either end, or, where
-        nothing grows, beyond both.
+        That is, three times nearer to an end than to their mean. Nets that are merely noisy
+        lie near their mean or, where nothing grows, beyond both ends.
         """
-        return self.rungs > 0 and self.split > SPLIT and self.ends < self.centre / 2
+        return self.rungs > 0 and self.split > SPLIT and self.ends < self.centre / 3
 
 
 def breakthroughs(ladder: Ladder) -> Breakthroughs:
