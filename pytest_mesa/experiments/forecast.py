@@ -142,8 +142,8 @@ def _look(name: str, watched: Watched, verdict: Verdict, scale: Scale, share: fl
     detail: dict[str, Any] = {"earlier": [[r.name, r.estimate] for r in watched.earlier]}
     anywhere = Interval(name, 0.0, 0.0, FARTHEST, share, len(values))
     if verdict.reason in _FAULTY or verdict.estimate is None:
-        reason = verdict.reason or Reason.CONTROL_MISSED
-        return _Look(anywhere, detail, f"{name} was not measured: {verdict.message}", reason)
+        said = f"{name} was not measured: {verdict.message}"
+        return _Look(anywhere, detail, said, Reason.CLAIM_UNMEASURED)
     detail["estimate"] = verdict.estimate
     if (missing := LEAST - len(values)) > 0:
         said = (

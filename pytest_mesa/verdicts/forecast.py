@@ -19,7 +19,7 @@ LEAST = 5  # a line through fewer leaves less than three degrees of freedom to j
 MARGIN = 0.05
 
 
-FARTHEST = 99.0  # distances are cut off here: a record holds no infinity
+FARTHEST = 10.0  # distances are cut off here: a record holds no infinity
 
 
 class ForecastError(ValueError):

@@ -34,6 +34,7 @@ class Reason(StrEnum):
     STRATA_DISAGREE = "strata-disagree"
     BREAKTHROUGHS = "breakthroughs-across-seeds"
     LADDER_TOO_COARSE = "ladder-too-coarse"
+    CLAIM_UNMEASURED = "watched-claim-unmeasured"
     TOO_FEW_RELEASES = "too-few-releases"
     INDIFFERENCE_ZONE = "indifference-zone"
     BUDGET_SPENT = "budget-spent"
@@ -87,6 +88,10 @@ _REMEDIES = {
     Reason.BREAKTHROUGHS: (
         "follow single nets: seeds of one size part, so that their mean says neither that "
         "nets jump nor that they grow"
+    ),
+    Reason.CLAIM_UNMEASURED: (
+        "settle the watched claim first: its controls were not read right, so that what it reads "
+        "on this release means nothing"
     ),
     Reason.TOO_FEW_RELEASES: "record more releases: a forecast takes some to go by",
     Reason.LADDER_TOO_COARSE: "add sizes between the rungs around the transition",
