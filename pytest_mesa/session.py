@@ -24,7 +24,7 @@ from pytest_mesa.runs.cells import Cell, Result
 from pytest_mesa.runs.compute import Failure
 from pytest_mesa.runs.execute import Event, Executor, LocalExecutor, OnEvent
 from pytest_mesa.runs.store import Store
-from pytest_mesa.subjects.errors import SubjectError
+from pytest_mesa.subjects.errors import SubjectError, UnsuitedError
 from pytest_mesa.verdicts.reasons import Reason
 
 
@@ -81,9 +81,9 @@ class Counts:
 class Run:
     """What became of one prediction on one line-up.
 
-    ``record`` is the ledger record's body; None where there was no subject, which leaves
-    nothing to record. ``message`` says it in a sentence; ``trace`` is the traceback of a cell
-    or an experiment that raised.
+    ``record`` is the ledger record's body; None where there was no subject, or none that the
+    experiment can ask, which leaves nothing to record. ``message`` says it in a sentence;
+    ``trace`` is the traceback of a cell or an experiment that raised.
     """
 
     record: dict[str, Any] | None
@@ -119,6 +119,8 @@ def run_prediction(
     trace = ""
     try:
         body, message = _verdict(loaded, settings, model_ref, executor, tally)
+    except UnsuitedError as unsuited:
+        return Run(None, f"{Reason.NO_SUBJECT}: {unsuited}")
     except RunError as failure:
         body = error_record(loaded, settings.root, model_ref, failure.reason, str(failure))
         message, trace = str(failure), failure.trace
@@ -165,6 +167,7 @@ def _verdict(
 
     Raises:
         RunError: one that did not.
+        UnsuitedError: the released model reads something else than the experiment writes.
     """
     # With numpy behind it, which those who only list predictions need not wait for.
     from pytest_mesa.verdicts.decision import decide
@@ -194,6 +197,8 @@ def _planned(
             past = look_back(loaded, settings.ledger, model_ref, find_study)
             study = study.looking_back(past, model_ref)
         plan = study.plan(prediction, model_ref)
+    except UnsuitedError:
+        raise
     except (KindError, SubjectError, LedgerError) as error:
         raise RunError(ErrorReason.PLAN_FAILED, str(error)) from error
     except Exception as error:

@@ -66,7 +66,7 @@ def judge(
     """
     record = run.record
     if record is None:
-        return no_subject()
+        return no_subject(run.message)
     outcome = Outcome(record["verdict"])
     drifted = previous is not None and previous["verdict"] != record["verdict"]
     note = f"was {previous['verdict']}" if previous is not None and drifted else ""
@@ -96,12 +96,12 @@ def judge(
     )
 
 
-def no_subject() -> Shown:
-    """A slot for a released model that no ``--mesa-model`` fills."""
+def no_subject(message: str = "") -> Shown:
+    """A slot for a released model that no ``--mesa-model`` fills, or not with one that fits."""
     reason = Reason.NO_SUBJECT
     return Shown(
         *_INCONCLUSIVE,
-        headline=f"{reason.value}: {reason.remedy}",
+        headline=message or f"{reason.value}: {reason.remedy}",
         properties=(("verdict", Outcome.INCONCLUSIVE.value), ("reason", reason.value)),
     )
 

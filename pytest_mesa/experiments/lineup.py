@@ -6,14 +6,14 @@ measurement (`PART`). A measurement cell merges the parts of one subject.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from pytest_mesa.experiments.base import Plan
 from pytest_mesa.registry.models import Prediction, SubjectSpec
 from pytest_mesa.runs.cells import Cell, Json, Result
-from pytest_mesa.subjects.errors import SubjectError
+from pytest_mesa.subjects.errors import SubjectError, UnsuitedError
 from pytest_mesa.subjects.handles import Handle, Reads
 from pytest_mesa.subjects.schemes import handles, judged, reads_text, scheme
 from pytest_mesa.verdicts.evidence import Evidence, Measurement, Stratum
@@ -131,15 +131,18 @@ def plan_lineup(
     exhibits: Callable[[Handle], tuple[Cell, ...]] = lambda _handle: (),
     *,
     asked_in: tuple[Reads, ...] = ("tokens",),
+    own_controls: bool = True,
 ) -> Plan:
     """Lay out a measurement for every subject and control, and exhibits of the first subject.
 
     ``asked_in`` says what the kind can ask its subjects in. Controls that read text are for
-    line-ups that do, which in turn need one in either role.
+    line-ups that do, which in turn need one in either role, unless ``own_controls`` is false:
+    then what is known of the others holds for the instrument however a subject is asked.
 
     Raises:
         SubjectError: a subject or control that does not exist, or that reads what the kind
             does not write; a line-up asked in words without controls that are.
+        UnsuitedError: a released model reads what the kind does not write.
     """
     chosen = judged(prediction.subjects, released)
     subjects = _handles(prediction.subjects, released, ("subjects",), chosen)
@@ -148,8 +151,10 @@ def plan_lineup(
         for role in ("must_detect", "must_not_detect")
     )
     in_words = any(map(reads_text, subjects))
-    _check_readers(prediction, (*subjects, *detect, *detect_not), asked_in)
-    if in_words:
+    slots = released is not None and any(spec.released for spec in chosen)
+    _check_readers(prediction, subjects, asked_in, UnsuitedError if slots else SubjectError)
+    _check_readers(prediction, (*detect, *detect_not), asked_in)
+    if in_words and own_controls:
         _check_controls({"must_detect": detect, "must_not_detect": detect_not})
 
     def cells(asked: list[Handle], parts: Parts) -> tuple[Cell, ...]:
@@ -185,12 +190,15 @@ def _handles(
 
 
 def _check_readers(
-    prediction: Prediction, asked: tuple[Handle, ...], asked_in: tuple[Reads, ...]
+    prediction: Prediction,
+    asked: Iterable[Handle],
+    asked_in: tuple[Reads, ...],
+    error: type[SubjectError] = SubjectError,
 ) -> None:
     for handle in asked:
         if (read := scheme(str(handle.params["scheme"])).reads) not in asked_in:
             ways = " or ".join(_READ[way] for way in asked_in)
-            raise SubjectError(
+            raise error(
                 f"{handle.label} reads {_READ[read]}, and the experiment "
                 f"'{prediction.experiment.kind}' asks in {ways}"
             )

@@ -131,9 +131,9 @@ def _common(prediction: Prediction, measure: int) -> dict[str, Json]:
     }
 
 
-def _subject_parts(prediction: Prediction, handle: Handle) -> tuple[Cell, ...]:
-    measure = prediction.verdict.budget // len(prediction.experiment.strata)
-    able = part_cell(
+def board_competence(prediction: Prediction, handle: Handle) -> Cell:
+    """How often a chess net's move is sound, on unfiltered positions."""
+    return part_cell(
         "board-competence",
         1,
         handle,
@@ -145,8 +145,12 @@ def _subject_parts(prediction: Prediction, handle: Handle) -> tuple[Cell, ...]:
         f"{CELLS}:competence",
         "competence",
     )
+
+
+def _subject_parts(prediction: Prediction, handle: Handle) -> tuple[Cell, ...]:
+    measure = prediction.verdict.budget // len(prediction.experiment.strata)
     read = _parts(prediction, handle, measure)
-    parts = (able, *read, _limit(prediction, handle))
+    parts = (board_competence(prediction, handle), *read, _limit(prediction, handle))
     if prediction.experiment.question == "search":
         return parts
     (profile,) = read[0].inputs

@@ -12,3 +12,10 @@ class SubjectError(CellError, ValueError):
     def __init__(self, message: str, at: tuple[str | int, ...] = ()) -> None:
         super().__init__(message)
         self.at = at
+
+
+class UnsuitedError(SubjectError):
+    """A released model that reads something else than the experiment writes: nothing is wrong.
+
+    A chess net has no words to be asked in, and a language model has no board.
+    """

@@ -11,7 +11,11 @@ from pytest_mesa.subjects.errors import SubjectError
 from pytest_mesa.subjects.handles import Handle
 
 PLANTS = ("tree", "look-ahead", "unlike", "elsewhere")  # described in `lc0.planted`
-CODES = ("shared-code", "codes-apart")  # described in `experiments.transfer_reader`
+CODES = (
+    "shared-code",
+    "codes-apart",
+    "codes-opposed",
+)  # described in `experiments.transfer_reader`
 OPTIONS = ("plant", "strength")
 
 
