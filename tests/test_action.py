@@ -154,6 +154,18 @@ def test_models_and_specs_are_given_one_a_line(released: Project) -> None:
     assert sorted(record["lineup"] for record in released.records()) == ["recipe:one", "recipe:two"]
 
 
+def test_each_release_after_the_first_is_forecast_before_it_is_measured(released: Project) -> None:
+    expect = "State what the releases before let one expect"
+    first = Runner(released, install="false", predictions="predictions/open.yaml\n")
+    assert first.run() == 0
+    assert first.ran[expect].stdout == ""
+    second = Runner(released, install="false", predictions="predictions/open.yaml\n")
+    assert second.run() == 0
+    assert "nothing is watched" in second.ran[expect].stdout
+    names = [step["name"] for step in STEPS]
+    assert names.index(expect) < names.index("Run the predictions")
+
+
 def test_outputs_name_steps_and_outputs_that_there_are() -> None:
     ids = {step["id"]: step for step in STEPS if "id" in step}
     for name, output in ACTION["outputs"].items():
