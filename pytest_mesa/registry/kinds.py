@@ -17,7 +17,9 @@ from pytest_mesa.registry.kinds_circuits import CIRCUIT_OVERLAP
 from pytest_mesa.registry.kinds_forecast import FORECAST
 from pytest_mesa.registry.kinds_lookahead import LOOK_AHEAD
 from pytest_mesa.registry.kinds_narrowing import NARROWING
+from pytest_mesa.registry.kinds_offbook import OFF_BOOK
 from pytest_mesa.registry.kinds_scaling import SCALING
+from pytest_mesa.registry.kinds_strength import STRENGTH
 from pytest_mesa.registry.kinds_transfer import TRANSFER
 from pytest_mesa.registry.models import Closed, Range, Slug, fault
 
@@ -192,7 +194,9 @@ EXPERIMENTS = (
     SCALING,
     FORECAST,
     NARROWING,
+    STRENGTH,
     TRANSFER,
+    OFF_BOOK,
     CIRCUIT_OVERLAP,
 )
 TASKS = (KNAPSACK,)

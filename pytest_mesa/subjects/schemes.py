@@ -20,10 +20,12 @@ from pytest_mesa.subjects.games_recipes import GamesRecipe
 from pytest_mesa.subjects.handles import Handle, Scheme
 from pytest_mesa.subjects.knapsack_nets import KNAPSACK_NET
 from pytest_mesa.subjects.ladders import LADDER
+from pytest_mesa.subjects.move_players import PLAYER
 from pytest_mesa.subjects.plants import planted
 from pytest_mesa.subjects.recipes import AnyRecipe, recipe, training_cell
 from pytest_mesa.subjects.references import Reference, known_schemes, parse
 from pytest_mesa.subjects.released import BUNDLED, GGUF, HF, LC0
+from pytest_mesa.subjects.search_handles import SEARCH
 from pytest_mesa.subjects.sequences import SEQUENCE
 
 __all__ = ["Handle", "Scheme", "handles", "judged", "reads_text", "scheme", "untrained_twin"]
@@ -116,7 +118,7 @@ BUILT_IN = {
     made.name: made
     for made in (
         *(RECIPE, COMPILED, SCRIPTED, HF, GGUF, LC0, BUNDLED),
-        *(KNAPSACK_NET, LADDER, SEQUENCE),
+        *(KNAPSACK_NET, LADDER, PLAYER, SEARCH, SEQUENCE),
     )
 }
 
