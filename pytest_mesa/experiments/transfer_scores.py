@@ -16,22 +16,25 @@ LEAST, MOST = -1.0, 1.5  # of the ratios considered: turned round, and half as g
 STEPS = 40  # bisections: far finer than any bound
 
 
-def kept(home: Sequence[float], away: Sequence[float], level: float) -> Bounds:
-    """Bounds for (mean of away - 1/2) / (mean of home - 1/2), scores paired in [0, 1].
+def kept(
+    home: Sequence[float], away: Sequence[float], level: float, chance: float = CHANCE
+) -> Bounds:
+    """Bounds for (mean of away - chance) / (mean of home - chance), scores paired in [0, 1].
 
-    A ratio r is out where the mean of ``(away - 1/2) - r (home - 1/2)`` is surely not 0: an
+    A ratio r is out where the mean of ``(away - c) - r (home - c)`` is surely not 0: an
     e-process for each r, so the ratios left hold the true one with probability 1 - level
     (Fieller's construction, with betting in place of normal theory). The whole range where home
     has no power.
     """
-    own, other = np.asarray(home) - CHANCE, np.asarray(away) - CHANCE
+    own, other = np.asarray(home) - chance, np.asarray(away) - chance
     if not len(own):
         return Bounds(LEAST, MOST)
 
     def of(ratio: float) -> Bounds:
-        width = CHANCE * (1 + abs(ratio))
-        rest = (other - ratio * own).clip(-width, width)
-        return confidence_sequence(rest.tolist(), level, -width, width, batch=len(rest)).final
+        ends = (ratio * -chance, ratio * (1 - chance))
+        low, high = -chance - max(ends), 1 - chance - min(ends)
+        rest = (other - ratio * own).clip(low, high)
+        return confidence_sequence(rest.tolist(), level, low, high, batch=len(rest)).final
 
     lower = _last(lambda ratio: of(ratio).lower > 0)
     upper = -_last(lambda turned: of(-turned).upper < 0, start=-MOST, end=-LEAST)
@@ -51,10 +54,12 @@ def _last(out: Callable[[float], bool], start: float = LEAST, end: float = MOST)
     return start
 
 
-def ratio(home: Sequence[float], away: Sequence[float], bounds: Bounds) -> float:
-    """The ratio of the means, within its bounds."""
-    power = float(np.mean(home)) - CHANCE if len(home) else 0.0
-    found = (float(np.mean(away)) - CHANCE) / power if power > 0 else LEAST
+def ratio(
+    home: Sequence[float], away: Sequence[float], bounds: Bounds, chance: float = CHANCE
+) -> float:
+    """The ratio of the means beyond chance, within its bounds."""
+    power = float(np.mean(home)) - chance if len(home) else 0.0
+    found = (float(np.mean(away)) - chance) / power if power > 0 else LEAST
     return float(np.clip(found, bounds.lower, bounds.upper))
 
 
