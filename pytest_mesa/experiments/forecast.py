@@ -23,6 +23,7 @@ from pytest_mesa.runs.cells import Cell, Result
 from pytest_mesa.subjects.errors import SubjectError
 from pytest_mesa.subjects.handles import Handle
 from pytest_mesa.subjects.schemes import handles
+from pytest_mesa.verdicts.bounds import edge
 from pytest_mesa.verdicts.decision import decide
 from pytest_mesa.verdicts.evidence import Evidence, Interval, Measurement
 from pytest_mesa.verdicts.forecast import FARTHEST, LEAST, Scale, next_of
@@ -93,34 +94,30 @@ class ForecastStudy:
             str(self.released),
             prediction.verdict.alpha / len(prediction.experiment.watch),
         )
-        strata: list[Interval] = []
-        details: dict[str, Any] = {}
-        remarks: list[str] = []
+        looked_at: list[_Look] = []
         looks: list[Measurement] = []
-        withheld: list[Reason] = []
         for name, scale in prediction.experiment.watch.items():
             watched, plan = self._plan_of(name, released)
             evidence = watched.study.read(watched.prediction, plan, results)
             verdict = decide(watched.prediction.verdict, watched.prediction.competence, evidence)
             looked = _look(name, watched, verdict, Scale(scale.low, scale.high), share)
-            strata.append(looked.distance)
-            details[name] = looked.detail
-            remarks.append(looked.remark)
-            withheld += [looked.withheld] if looked.withheld else []
+            looked_at.append(looked)
             looks += evidence.subjects
         weakest = min(looks, key=lambda look: fmean(look.competence or (0.0,)))
         measurement = Measurement(
             label=released,
-            strata=tuple(strata),
+            strata=tuple(one.distance for one in looked_at),
             combine="greatest",
             competence=weakest.competence,
             unskilled=weakest.unskilled,
             budget=1,
-            withheld=next((reason for reason in Reason if reason in withheld), None),
+            detection_limit=_widest([one.width for one in looked_at]),
+            withheld=_withheld(prediction, looked_at),
             weights_sha=looks[0].weights_sha,
-            detail={"forecast": details} | _model(looks[0]),
+            detail={"forecast": {one.distance.name: one.detail for one in looked_at}}
+            | _model(looks[0]),
         )
-        return measurement, " ".join(remarks)
+        return measurement, " ".join(one.remark for one in looked_at)
 
 
 STUDY = ForecastStudy()
@@ -134,6 +131,7 @@ class _Look:
     detail: dict[str, Any]
     remark: str
     withheld: Reason | None = None
+    width: float | None = None
 
 
 def _look(name: str, watched: Watched, verdict: Verdict, scale: Scale, share: float) -> _Look:
@@ -158,6 +156,7 @@ def _look(name: str, watched: Watched, verdict: Verdict, scale: Scale, share: fl
         "interval": [made.lower, made.upper],
         "level": made.level,
         "distance": distance,
+        "width": made.width,
         "stated": watched.stated,
     }
     said = (
@@ -169,7 +168,24 @@ def _look(name: str, watched: Watched, verdict: Verdict, scale: Scale, share: fl
         Interval(name, distance, distance, distance, made.level, len(values), refutes_only=True),
         detail,
         said,
+        width=made.width,
     )
+
+
+def _withheld(prediction: Prediction, looked_at: list[_Look]) -> Reason | None:
+    """What keeps a release without an alarm from upholding; an alarm stands by itself."""
+    if any(one.distance.lower > edge(prediction.verdict.refuted) for one in looked_at):
+        return None
+    reasons = {one.withheld for one in looked_at}
+    if any((one.width or 0.0) > prediction.experiment.leap for one in looked_at):
+        reasons.add(Reason.FORECAST_TOO_WIDE)
+    return next((reason for reason in Reason if reason in reasons), None)
+
+
+def _widest(widths: list[float | None]) -> float | None:
+    """The widest interval; None where one is not known."""
+    known = [width for width in widths if width is not None]
+    return max(known) if len(known) == len(widths) else None
 
 
 def _model(measurement: Measurement) -> dict[str, Any]:

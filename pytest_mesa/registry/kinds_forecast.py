@@ -31,6 +31,13 @@ class Forecasting(Closed):
         min_length=1,
         description="Ids of the predictions followed, in the same folder; each is a stratum.",
     )
+    leap: float = Field(
+        0.5,
+        gt=0,
+        lt=1,
+        description="The share of its scale that a forecast's interval may take at most; of a "
+        "wider one nothing is upheld.",
+    )
 
 
 FORECAST = Kind("forecast", Forecasting, "pytest_mesa.experiments.forecast:STUDY")

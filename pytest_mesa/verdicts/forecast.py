@@ -80,6 +80,11 @@ class Forecast:
         """The value that is least of a surprise."""
         return self.scale.value(sum(self.ends) / 2)
 
+    @property
+    def width(self) -> float:
+        """The interval's share of the scale: a leap that long leaves it from wherever it began."""
+        return (self.upper - self.lower) / (self.scale.high - self.scale.low)
+
     def distance(self, value: float) -> float:
         """How far a value is from the centre: 1 at either end of the interval, beyond outside.
 

@@ -36,6 +36,7 @@ class Reason(StrEnum):
     LADDER_TOO_COARSE = "ladder-too-coarse"
     CLAIM_UNMEASURED = "watched-claim-unmeasured"
     TOO_FEW_RELEASES = "too-few-releases"
+    FORECAST_TOO_WIDE = "forecast-too-wide"
     INDIFFERENCE_ZONE = "indifference-zone"
     BUDGET_SPENT = "budget-spent"
     INTERVAL_STRADDLES = "interval-straddles"
@@ -94,6 +95,10 @@ _REMEDIES = {
         "on this release means nothing"
     ),
     Reason.TOO_FEW_RELEASES: "record more releases: a forecast takes some to go by",
+    Reason.FORECAST_TOO_WIDE: (
+        "record more releases: those there are vary so much that the leap which the claim denies "
+        "would have gone unnoticed"
+    ),
     Reason.LADDER_TOO_COARSE: "add sizes between the rungs around the transition",
     Reason.INDIFFERENCE_ZONE: (
         "nothing more to draw: the estimate lies between the regions, "

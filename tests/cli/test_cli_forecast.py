@@ -152,6 +152,17 @@ def test_too_few_releases_are_counted(fake_kind: Path, capsys: pytest.CaptureFix
     assert releases.stated() == []
 
 
+def test_releases_that_vary_too_much_uphold_nothing(fake_kind: Path) -> None:
+    """Their interval reaches over the whole scale, where any release lies inside."""
+    releases = Releases(fake_kind, score=0.95, count=0)
+    for number, estimate in enumerate((0.1, 0.9, 0.2, 0.8, 0.1, 0.9)):
+        releases.record(f"hf:org/m@v{number}", estimate, f"{number}" * 64)
+    run = releases.judged()
+    assert run.record is not None
+    assert (run.record["verdict"], run.record["reason"]) == ("inconclusive", "forecast-too-wide")
+    assert run.record["detection_limit"] > 0.9
+
+
 def test_what_does_not_count_as_a_release(
     fake_kind: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
