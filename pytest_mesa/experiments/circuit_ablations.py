@@ -22,23 +22,12 @@ TOKENS = 4096  # in one pass without gradients
 
 
 @dataclass(frozen=True, slots=True)
-class Cuts:
-    """Sizes as shares of all edges: of the circuit that is run alone, and of those that are cut.
-
-    What is cut is smaller: a net loses everything with the stronger edges of any large set.
-    """
-
-    alone: float
-    core: float
-
-
-@dataclass(frozen=True, slots=True)
 class Lost:
     """One setting of a batch: shares of the metric, between all edges cut (1) and none (0).
 
-    ``alone`` is what its circuit keeps by itself. ``own_only`` and ``other_only``: what is lost
-    without the edges that only its own, or only the other setting's core has. ``beside_random``
-    and ``random_only``: the same with random edges in the place of the other's.
+    ``alone`` is what the batch's own circuit keeps by itself. ``own_only`` and ``other_only``:
+    what is lost without the edges that only its own, or only the other setting's core has.
+    ``beside_random`` and ``random_only``: the same with random edges in the place of the other's.
     """
 
     alone: float
@@ -110,22 +99,22 @@ def cut_batches(
     player: Player,
     batches: Sequence[Batch],
     scores: Float[np.ndarray, "batch half setting edge"],
-    cuts: Cuts,
+    size: float,
+    cores: Sequence[Bool[np.ndarray, " edge"]],
     rng: np.random.Generator,
 ) -> list[list[Lost]]:
-    """One record a batch and setting."""
+    """One record a batch and setting; ``cores`` are cut, circuits of ``size`` stand alone."""
     graph = player.wiring.graph
     groups = alike(graph)
     found = []
     for batch, row in zip(batches, scores[:, SOURCE], strict=True):
-        cores = [circuit(graph, each, cuts.core) for each in row]
         both = []
         for s, (own, other) in enumerate(zip(cores, reversed(cores), strict=True)):
             chance = shuffled(other, groups, rng)
-            rest = [own & ~other, other & ~own, own & ~chance, chance & ~own]
+            cut = [own & ~other, other & ~own, own & ~chance, chance & ~own]
             task = playing(player, s, TESTED, batch[TESTED][s])
             alone, *left = kept(
-                player, task, [circuit(graph, row[s], cuts.alone), *(~part for part in rest)]
+                player, task, [circuit(graph, row[s], size), *(~edges for edges in cut)]
             )
             both.append(Lost(float(alone), *(float(1 - share) for share in left)))
         found.append(both)

@@ -1,8 +1,12 @@
 """Are circuits faithful, how much do they share, and does cutting one hurt both settings alike?
 
-Circuits come from one half of a batch, and what they do is measured on the other. Two things are
-set on batches apart: the circuits' size, the least at which both settings' are faithful, and how
-long the scales are, from random circuits to those of one setting's halves.
+Circuits come from one half of a batch, and what they do is measured on the other. Three things
+are set on batches apart: the circuits' size, the least at which both settings' are faithful; their
+cores, which are cut; and how long the scales are, from random circuits to those of one setting.
+
+Cores are smaller than circuits, since a net loses everything with the strongest edges of any large
+set, and come from all of those batches together: what noise has put into only one of two cores
+would look like a difference.
 """
 
 from __future__ import annotations
@@ -14,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pytest_mesa.experiments.circuit_ablations import Cuts, Lost, cut_batches, faithfulness
+from pytest_mesa.experiments.circuit_ablations import SOURCE, Lost, cut_batches, faithfulness
 from pytest_mesa.experiments.circuit_cells import SCORES, batches_of, player_of, setting_names
-from pytest_mesa.experiments.circuit_scores import Shared, planted, shared
+from pytest_mesa.experiments.circuit_scores import Shared, circuit, planted, shared
 from pytest_mesa.experiments.lineup import stratum
 from pytest_mesa.instruments.attribution_graph import Graph
 from pytest_mesa.runs.cells import Json, Result
@@ -43,7 +47,7 @@ class Scale:
     def of(cls, compared: Sequence[Shared], lost: Sequence[Sequence[Lost]]) -> Scale:
         """The spans on batches that are not measured."""
         return cls(
-            float(np.mean([c.within - c.chance for c in compared])),
+            span(compared),
             float(np.mean([part.against_random for both in lost for part in both])),
         )
 
@@ -60,6 +64,11 @@ class Scale:
         """The score of what is lost: 1 where either circuit's own edges hurt alike."""
         apart = float(np.mean([part.against_other for part in both]))
         return clipped(1 - apart / max(self.ablation, LEAST_SPAN))
+
+
+def span(compared: Sequence[Shared]) -> float:
+    """How much more halves of one setting share than random circuits do."""
+    return float(np.mean([each.within - each.chance for each in compared]))
 
 
 def clipped(score: float) -> float:
@@ -88,7 +97,8 @@ def measure(params: Mapping[str, Json], inputs: tuple[Result, ...], _folder: Pat
         shared(graph, row, size, rng, unrelated[b] if b < len(unrelated) else None)
         for b, row in enumerate(scores)
     ]
-    lost = cut_batches(player, drawn, scores, Cuts(size, params["core"]), rng)
+    cores = [circuit(graph, row, params["core"]) for row in scores[:choose, SOURCE].mean(0)]
+    lost = cut_batches(player, drawn, scores, size, cores, rng)
     scale = Scale.of(compared[:choose], lost[:choose])
     part = compared[choose:]
     found = {
@@ -113,9 +123,10 @@ def measure(params: Mapping[str, Json], inputs: tuple[Result, ...], _folder: Pat
         "shared": _shares(part, compared[:choose], scale),
         "lost": {name: _lost([both[s] for both in lost[choose:]]) for s, name in enumerate(names)},
     }
-    tried = _planted(params, graph, scores, scale, size)
+    tried = _planted(params, graph, scores, size)
     return {
         "strata": [stratum(name, values, LOW, HIGH) for name, values in found.items()],
+        "budget": len(found) * len(part),
         "weights_sha": attributed.payload["weights_sha"],
         "detection_limit": next((row["strength"] for row in tried if row["seen"]), None),
         "detail": {"circuits": about, "spike_in": {"edge": params["edge"], "tried": tried}},
@@ -164,19 +175,21 @@ def _planted(
     params: Mapping[str, Json],
     graph: Graph,
     scores: Float[np.ndarray, "batch half setting edge"],
-    scale: Scale,
     size: float,
 ) -> list[dict[str, Any]]:
     """The overlap's score with sharing planted at growing strengths.
 
-    Some of the second setting's positions are replaced by other games of the first. Seen is what
-    lifts the lower bound over the edge of the predicted region: the claim is then not upheld.
+    Some of the second setting's positions are replaced by other games of the first, also where
+    the scale is set. Seen is what lifts the lower bound over the edge of the predicted region: the
+    claim is then not upheld.
     """
     tried = []
+    choose = params["choose"]
     for strength in params["strengths"]:
         rng = np.random.default_rng([params["seed"], STREAM, 1])
-        rows = planted(scores, strength)[params["choose"] :]
-        compared = [shared(graph, row, size, rng) for row in rows]
-        found = _bounded([scale.shares(e.across, e.chance) for e in compared], params["alpha"])
+        compared = [shared(graph, row, size, rng) for row in planted(scores, strength)]
+        scale = Scale(span(compared[:choose]), 1.0)
+        values = [scale.shares(each.across, each.chance) for each in compared[choose:]]
+        found = _bounded(values, params["alpha"])
         tried.append({"strength": strength, **found, "seen": found["bounds"][0] > params["edge"]})
     return tried

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from pytest_mesa.experiments.base import Plan
 from pytest_mesa.experiments.lineup import part_cell, plan_lineup, read_lineup
 from pytest_mesa.registry.kinds_circuits import CircuitOverlap, GameSetting
-from pytest_mesa.registry.models import Prediction
+from pytest_mesa.registry.models import Prediction, VerdictRule
 from pytest_mesa.runs.cells import Cell, Json, Result
 from pytest_mesa.subjects.errors import SubjectError
 from pytest_mesa.subjects.handles import Handle
@@ -28,7 +29,7 @@ from pytest_mesa.verdicts.reasons import Reason
 CELLS = "pytest_mesa.experiments.circuit_cells"
 MEASURE = "pytest_mesa.experiments.circuit_measure"
 ESTIMAND = "shared-circuit"
-STRATA = 2
+MATRIX_SIZES = 3  # of the sizes tried, in the matrix of cross-ablations
 TWINS = "twins"  # the scheme of nets that know each game under two notations
 HALVES_REACH = 0.9  # what two halves of one setting must be able to score
 
@@ -50,6 +51,7 @@ class CircuitOverlapStudy:
             subject_parts=lambda handle: _subject_parts(prediction, handle),
             control_parts=lambda handle: _control_parts(prediction, handle),
             combine="hull",
+            exhibits=lambda handle: (_matrix(prediction, handle),),
             asked_in=("tokens", "text"),
             own_controls=False,
         )
@@ -57,31 +59,41 @@ class CircuitOverlapStudy:
     def read(self, prediction: Prediction, plan: Plan, results: Mapping[Cell, Result]) -> Evidence:
         """Measurements, withheld where circuits are not what they must be to be compared."""
         evidence = read_lineup(plan, results)
-        spec: CircuitOverlap = prediction.experiment
-        return replace(evidence, subjects=tuple(_withheld(m, spec) for m in evidence.subjects))
+        return replace(
+            evidence, subjects=tuple(_withheld(m, prediction) for m in evidence.subjects)
+        )
 
 
 STUDY = CircuitOverlapStudy()
 
 
-def _withheld(measurement: Measurement, spec: CircuitOverlap) -> Measurement:
-    """Nothing is concluded from circuits that do not do what the net does, or cannot be told."""
+def _withheld(measurement: Measurement, prediction: Prediction) -> Measurement:
+    """Nothing is concluded from circuits that do not do what the net does, or cannot be told.
+
+    Nor is the claim refuted by circuits that share no more than with a task that is not playing.
+    """
     about = measurement.detail.get("circuits")
     if about is None:
         return measurement
     reason = None
-    if min(about["faithfulness"].values()) < spec.faithful:
+    if min(about["faithfulness"].values()) < prediction.experiment.faithful:
         reason = Reason.CIRCUIT_UNFAITHFUL
     elif not about["usable"] or about["anchors"]["halves"]["bounds"][1] < HALVES_REACH:
         reason = Reason.CIRCUIT_UNSTABLE
-    elif _no_more_than_unrelated(measurement):
+    elif _refutes(measurement, prediction.verdict) and _no_more_than_unrelated(about):
         reason = Reason.BASELINE_EXPLAINS
     return replace(measurement, withheld=reason)
 
 
-def _no_more_than_unrelated(measurement: Measurement) -> bool:
-    """Whether settings share no more than either does with a task that is not playing."""
-    task = measurement.detail["circuits"]["shared"].get("unrelated_task")
+def _refutes(measurement: Measurement, rule: VerdictRule) -> bool:
+    """Whether all that was measured points to one circuit."""
+    edge = rule.refuted.above or 0.0  # `_check` has seen that there is one
+    return all(stratum.estimate > edge for stratum in measurement.strata)
+
+
+def _no_more_than_unrelated(about: Mapping[str, Any]) -> bool:
+    """Whether the settings share no more than either does with the unrelated task."""
+    task = about["shared"].get("unrelated_task")
     return task is not None and task["settings_score"] <= task["score"]
 
 
@@ -185,19 +197,19 @@ def _able(prediction: Prediction) -> dict[str, Json]:
 def _subject_parts(prediction: Prediction, handle: Handle) -> tuple[Cell, ...]:
     spec: CircuitOverlap = prediction.experiment
     able = _competence(prediction, handle)
-    batches = spec.choose + prediction.verdict.budget // STRATA
-    return (able, _overlap(prediction, handle, batches, able))
+    return (able, _overlap(prediction, handle, spec.choose + spec.batches, able))
 
 
-def _overlap(prediction: Prediction, handle: Handle, batches: int, able: Cell | None) -> Cell:
-    """Scores of a subject or control; of a subject that is able."""
+def _traced(
+    prediction: Prediction, handle: Handle, batches: int, able: Cell | None
+) -> tuple[Cell, ...]:
+    """Positions and edge scores, and the competence that a subject's depend on."""
     spec: CircuitOverlap = prediction.experiment
-    common = _common(prediction, handle)
     drawn = _positions(prediction, handle, batches)
     last = (able,) if able else ()
     attribution: dict[str, Json] = {
         "steps": spec.steps,
-        # Twins' settings differ in nothing that a net could tell, so for them there is no such task.
+        # Twins' settings differ in nothing that a net could tell: for them there is no such task.
         "unrelated": spec.choose if able else 0,
         "able": _able(prediction) if able else None,
     }
@@ -205,11 +217,17 @@ def _overlap(prediction: Prediction, handle: Handle, batches: int, able: Cell | 
         "circuit-attribution",
         1,
         handle,
-        common | attribution,
+        _common(prediction, handle) | attribution,
         f"{CELLS}:attribute",
         "attribution",
         (drawn, *last),
     )
+    return (drawn, traced, *last)
+
+
+def _overlap(prediction: Prediction, handle: Handle, batches: int, able: Cell | None) -> Cell:
+    """Scores of a control, or of a subject that is able."""
+    spec: CircuitOverlap = prediction.experiment
     params: dict[str, Json] = {
         "choose": spec.choose,
         "sizes": list(spec.sizes),
@@ -223,10 +241,30 @@ def _overlap(prediction: Prediction, handle: Handle, batches: int, able: Cell | 
         "circuit-overlap",
         1,
         handle,
-        common | params,
+        _common(prediction, handle) | params,
         f"{MEASURE}:measure",
         "circuits",
-        (drawn, traced, *last),
+        _traced(prediction, handle, batches, able),
+    )
+
+
+def _matrix(prediction: Prediction, handle: Handle) -> Cell:
+    """Cross-ablations of the first subject, in full."""
+    spec: CircuitOverlap = prediction.experiment
+    able = _competence(prediction, handle)
+    params: dict[str, Json] = {
+        "choose": spec.choose,
+        "sizes": list(spec.sizes[:MATRIX_SIZES]),
+        "label": handle.label,
+    }
+    return part_cell(
+        "circuit-matrix",
+        1,
+        handle,
+        _common(prediction, handle) | params,
+        "pytest_mesa.experiments.circuit_matrix:matrix",
+        "cross-ablation",
+        _traced(prediction, handle, spec.choose + spec.batches, able),
     )
 
 

@@ -44,15 +44,16 @@ def playing(player: Player, setting: int, half: int, positions: Sequence[Positio
     rows, others, right, wrong = [], [], [], []
     for row, other in partner.items():
         rivals = [token for token in posed.legal[other] if token != best[row]]
-        if rivals:
+        # Two games may have begun alike: the same prompt corrupts nothing.
+        if rivals and not torch.equal(posed.ids[row], posed.ids[other]):
             rows.append(row)
             others.append(other)
             right.append(best[row])
             wrong.append(_best(logits[other], rivals))
     if not rows:
         raise SubjectError(
-            "no two positions have prompts of one length at the same ply, so that none can be "
-            "corrupted by another; ask for more games in a batch"
+            "no two positions have different prompts of one length at the same ply, so that none "
+            "can be corrupted by another; ask for more games in a batch"
         )
     device = posed.ids.device
     metric = logit_difference(*(torch.tensor(each, device=device) for each in (right, wrong)))

@@ -73,7 +73,8 @@ class CircuitOverlap(Closed):
     choose: int = Field(
         6, ge=2, le=1000, description="Batches that the circuits' size and the scales are set on."
     )
-    control: int = Field(24, ge=10, le=10_000, description="Batches that a control is measured on.")
+    batches: int = Field(24, ge=10, le=10_000, description="Batches that a subject is measured on.")
+    control: int = Field(20, ge=10, le=10_000, description="Batches that a control is measured on.")
     control_setting: Literal[0, 1] = Field(1, description="The setting whose twins are controls.")
     games: int = Field(4, ge=2, le=100, description="Games in a half of a batch.")
     slots: int = Field(4, ge=1, le=20, description="Plies at which each of them is asked.")
@@ -83,7 +84,7 @@ class CircuitOverlap(Closed):
         min_length=3,
         description="Circuit sizes, as shares of all edges.",
     )
-    core: float = Field(0.1, gt=0, lt=1, description="The share of all edges that is cut.")
+    core: float = Field(0.05, gt=0, lt=1, description="The share of all edges that is cut.")
     faithful: float = Field(
         0.8, gt=0, lt=1, description="The share of the metric that a circuit brings back alone."
     )

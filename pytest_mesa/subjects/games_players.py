@@ -184,14 +184,26 @@ class TextPlayer:
         return Posed(ids.to(device), mask.to(device), tuple(legal), tuple(keys))
 
     def _question(self, way: Template, position: Position) -> tuple[list[int], tuple[int, ...]]:
-        """A prompt's tokens, up to where its options part, and each option's first token."""
+        """A prompt's tokens, up to where its options part, and each option's first token there."""
         prompt = way.prompt(position.moves)
         options = list(way.options(position.moves))
         texts = [prompt, *(prompt + option for option in options)]
         ids, mask, _ = self.model.encode(texts)
         whole = [row[real].tolist() for row, real in zip(ids, mask, strict=True)]
         question = split_options(whole[0], whole[1:], prompt, options)
-        return list(question.context), tuple(sorted({option[0] for option in question.options}))
+        common = _common(question.options)
+        rest = {option[len(common)] for option in question.options if len(option) > len(common)}
+        return [*question.context, *common], tuple(sorted(rest))
+
+
+def _common(rows: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
+    """The tokens that all rows begin with."""
+    shared = 0
+    for column in zip(*rows, strict=False):
+        if len(set(column)) > 1:
+            break
+        shared += 1
+    return rows[0][:shared]
 
 
 def token_player(subject: GamesSubject | TwinGames, games: tuple[Name, ...]) -> TokenPlayer:
