@@ -15,7 +15,16 @@ from pytest_mesa.runs.entries import MANIFEST, load
 from pytest_mesa.runs.store import Store
 from pytest_mesa.subjects.bundled import BUNDLES, installed
 from pytest_mesa.subjects.errors import SubjectError
-from pytest_mesa.subjects.recipes import RECIPES, AnyRecipe, from_params, recipe, training_cell
+from pytest_mesa.subjects.recipes import (
+    LADDER_SEEDS,
+    LADDERS,
+    RECIPES,
+    AnyRecipe,
+    Recipe,
+    from_params,
+    recipe,
+    training_cell,
+)
 
 # Threads and CPUs sum floats in other orders, which moves these losses by a few millionths;
 # another seed or recipe moves the first one by about 1e-2 and every one of the next by 1e-3.
@@ -96,16 +105,31 @@ def listing() -> tuple[Row, ...]:
     """Recipes, compiled, bundled and frozen nets. ``sha`` is the start of the weight file's."""
     from pytest_mesa.subjects.compiled import PROGRAMS
 
-    rows = [Row("recipe", name, made.about) for name, made in RECIPES.items()]
+    stepped = {made.name for ladder in LADDERS.values() for made in ladder}
+    rows = [
+        Row("recipe", name, made.about) for name, made in RECIPES.items() if name not in stepped
+    ]
+    nets = frozen()
+    rows += [_ladder(name, ladder, nets) for name, ladder in LADDERS.items()]
     rows += [Row("compiled", name, _first_line(program)) for name, program in PROGRAMS.items()]
     for name, bundle in BUNDLES.items():
         missing = "" if installed(name) else f"; not installed: {bundle.install}"
         rows.append(Row("bundled", name, bundle.about + missing, sha=bundle.sha[:12]))
-    for net in frozen():
+    for net in nets:
+        if net.recipe.name in stepped:
+            continue
         about = f"{net.recipe.name}, seed {net.seed}" + (", recipe changed" if net.stale else "")
         accuracy = float(net.payload["accuracy"])
         rows.append(Row("frozen", net.name, about, accuracy, net.weights_file_sha[:12]))
     return tuple(rows)
+
+
+def _ladder(name: str, rungs: tuple[Recipe, ...], nets: tuple[Frozen, ...]) -> Row:
+    """A ladder in one line: its nets are many, and alike but for their size."""
+    keys = {training_cell(rung, seed).key for rung in rungs for seed in range(LADDER_SEEDS)}
+    kept = sum(net.key in keys for net in nets)
+    about = f"{rungs[0].name} to {rungs[-1].name}, {LADDER_SEEDS} seeds each, {kept} frozen"
+    return Row("ladder", name, about)
 
 
 def _first_line(documented: object) -> str:

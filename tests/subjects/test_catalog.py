@@ -48,6 +48,11 @@ def test_the_list_names_recipes_programs_and_frozen_nets(net: Path) -> None:
     rows = {(row.source, row.name): row for row in listing()}
     assert ("recipe", "knapsack-decoder") in rows
     assert ("compiled", "prefix-dp") in rows
+    # A ladder's many recipes are one line.
+    assert "knapsack-fixed-steps-4 to knapsack-fixed-steps-63, 5 seeds each, 0 frozen" in (
+        rows["ladder", "knapsack-fixed-steps"].about
+    )
+    assert ("recipe", "knapsack-fixed-steps-4") not in rows
     row = rows["frozen", "tiny-seed0"]
     manifest = json.loads((net / "manifest.json").read_text())
     assert row.accuracy == manifest["payload"]["accuracy"]
