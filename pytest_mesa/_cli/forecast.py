@@ -10,11 +10,15 @@ from typing import Any
 
 from pytest_mesa._cli.common import UserError, open_ledger, out, places
 from pytest_mesa._looking_back import companion
-from pytest_mesa.ledger.append import append
+from pytest_mesa.ledger.append import append, read
 from pytest_mesa.ledger.index import Index
 from pytest_mesa.ledger.releases import before, releases, stated, statement
+from pytest_mesa.ledger.results import render
+from pytest_mesa.registry.files import write_atomically
 from pytest_mesa.registry.loader import LoadedPrediction, collect
 from pytest_mesa.verdicts.forecast import LEAST, Forecast, Release, Scale, next_of
+
+DAMAGED = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +60,8 @@ def forecast(options: argparse.Namespace) -> int:
         for spec in watchers
         for claim in spec.prediction.experiment.watch
     ]
-    for outlook in outlooks:
-        if outlook.made is not None and outlook.line is None and not options.dry_run:
-            append(options.ledger, outlook.body | _numbers(outlook.made))
+    if not options.dry_run:
+        _record(options, outlooks)
     if options.json:
         out(json.dumps([each.to_json() for each in outlooks], ensure_ascii=False, indent=2))
         return 0
@@ -66,6 +69,30 @@ def forecast(options: argparse.Namespace) -> int:
         for line in _lines(outlook, dry=options.dry_run):
             out(line)
     return 0
+
+
+def _record(options: argparse.Namespace, outlooks: list[Outlook]) -> None:
+    """Append what is stated for the first time, and render the ledger anew.
+
+    Raises:
+        UserError: RESULTS.md can't be written; the forecasts are recorded.
+    """
+    bodies = [
+        each.body | _numbers(each.made) for each in outlooks if each.made and each.line is None
+    ]
+    for body in bodies:
+        append(options.ledger, body)
+    results: Path = options.results or options.ledger.with_name("RESULTS.md")
+    # A ledger that nobody has rendered needs no rendering here either.
+    if bodies and results.exists():
+        try:
+            write_atomically(results, render(read(options.ledger)))
+        except OSError as error:
+            raise UserError(
+                f"{results}: can't be written ({error.strerror}); the forecasts are recorded, and "
+                "'mesa results' does the rest",
+                DAMAGED,
+            ) from None
 
 
 def _watchers(paths: list[Path]) -> list[LoadedPrediction]:

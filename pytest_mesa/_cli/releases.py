@@ -36,6 +36,12 @@ def _add_forecast(forecast: argparse.ArgumentParser) -> None:
         help="the release that is to come: refused where it has been measured already",
     )
     _add_ledger(forecast)
+    forecast.add_argument(
+        "--results",
+        type=Path,
+        metavar="FILE",
+        help="the rendering, kept in step (default: RESULTS.md beside the ledger)",
+    )
     forecast.add_argument("--json", action="store_true", help="print everything as JSON")
     forecast.add_argument(
         "--dry-run", action="store_true", help="only show it, record nothing in the ledger"

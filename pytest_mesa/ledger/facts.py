@@ -143,7 +143,7 @@ def controls(entries: Sequence[Mapping[str, Any]]) -> Facts:
     rows = [
         [
             Cell(label(entry)),
-            Cell("must be detected" if entry.get("expected") else "must not be detected"),
+            Cell(_must(entry)),
             Cell(_seen(entry)),
             Cell(interval(entry), Form.NUMBER),
             Cell("✓" if entry.get("ok") else "✗"),
@@ -153,8 +153,17 @@ def controls(entries: Sequence[Mapping[str, Any]]) -> Facts:
     return Facts(("control", "must", "was", "estimate", "as it must"), rows)
 
 
+def _must(entry: Mapping[str, Any]) -> str:
+    """What is known to be true of a control."""
+    if reason := entry.get("must_withhold"):
+        return f"must be left open: {reason}"
+    return "must be detected" if entry.get("expected") else "must not be detected"
+
+
 def _seen(entry: Mapping[str, Any]) -> str:
     """Whether a control was detected; where a rival accounts for it, which."""
+    if entry.get("must_withhold") and entry["must_withhold"] == entry.get("blocked"):
+        return "left open"
     if entry.get("detected"):
         return "detected"
     names = sorted({str(name).partition("/")[0] for name in entry.get("explained_by", ())})

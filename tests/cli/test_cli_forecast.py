@@ -88,7 +88,9 @@ def test_a_forecast_is_stated_once_and_before_the_release(
     fake_kind: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     releases = Releases(fake_kind)
+    assert main(["results"]) == 0
     assert main(["forecast", "--model", NEXT]) == 0
+    assert main(["verify"]) == 0  # RESULTS.md was kept in step
     printed = capsys.readouterr().out
     assert "share (watched by no-leap)\n  next release  0." in printed
     assert "6 releases, the newest hf:org/m@v5 at 0.160" in printed and "recorded now" in printed

@@ -252,3 +252,13 @@ def test_the_number_line_stays_in_its_columns(
     assert len(rows[2]) == full
     assert max(map(len, rows[2:])) <= full
     assert rows[3].count("*") == 1
+
+
+def test_a_control_that_must_be_left_open_says_so() -> None:
+    reason = "breakthroughs-across-seeds"
+    known = control("ladder planted-bimodal", 0.4, expected=True) | {"must_withhold": reason}
+    for blocked, seen, mark in ((reason, "left open", "✓"), (None, "detected", "✗")):
+        shown = known | {"blocked": blocked, "ok": mark == "✓", "detected": blocked is None}
+        page = render(chain(verdict(controls=[shown])))
+        assert f"| ladder planted-bimodal | must be left open: {reason} | {seen} |" in page
+        assert mark in page
