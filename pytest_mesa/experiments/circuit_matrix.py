@@ -47,10 +47,10 @@ def matrix(params: Mapping[str, Json], inputs: tuple[Result, ...], _folder: Path
     lines = [_head(names, width)]
     for ablation in ("resample", "mean"):
         for size in params["sizes"]:
-            found = [circuit(player.wiring.graph, row, size) for row in pooled]
-            chance = shuffled(found[1], alike(player.wiring.graph), rng)
+            one, other = (circuit(player.wiring.graph, row, size) for row in pooled)
+            chance = shuffled(other, alike(player.wiring.graph), rng)
             for s, name in enumerate(names):
-                left = _left(player, tested[s], _cuts(*found, chance), ablation)
+                left = _left(player, tested[s], _cuts(one, other, chance), ablation)
                 numbers = " ".join(f"{share:10.2f}" for share in left)
                 lines.append(f"{ablation:<9}{size:>5.0%}  {name:<{width}}{numbers}")
     title = "What is left of the margin of the best move with circuits kept and cut"

@@ -66,7 +66,7 @@ def partners(keys: Sequence[Hashable]) -> dict[int, int]:
     alike: dict[Hashable, list[int]] = {}
     for place, key in enumerate(keys):
         alike.setdefault(key, []).append(place)
-    found = {}
+    found: dict[int, int] = {}
     for places in alike.values():
         if len(places) > 1:
             found |= dict(zip(places, places[1:] + places[:1], strict=True))
@@ -78,12 +78,12 @@ def _best(logits: Float[Tensor, " vocabulary"], tokens: Sequence[int]) -> int:
     return tokens[int(logits[list(tokens)].argmax())]
 
 
-def telling_apart(player: Player, half: int, rows: Half) -> Task:
+def telling_apart(player: Player, half: int, asked: Half) -> Task:
     """Which setting a prompt is of: its moves' tokens against those of the other's.
 
     Prompts are cut to one length, pair by pair; each corrupts the other.
     """
-    posed = [player.posed(setting, half, positions) for setting, positions in enumerate(rows)]
+    posed = [player.posed(setting, half, positions) for setting, positions in enumerate(asked)]
     own = [{token for legal in each.legal for token in legal} for each in posed]
     kinds = [sorted(own[0] - own[1]), sorted(own[1] - own[0])]
     cut: list[list[list[int]]] = [[], []]
@@ -96,9 +96,9 @@ def telling_apart(player: Player, half: int, rows: Half) -> Task:
     device = posed[0].ids.device
     signs = torch.tensor([1.0] * len(cut[0]) + [-1.0] * len(cut[1]), device=device)
 
-    def metric(logits: Tensor, runs: Int[Tensor, " run"]) -> Tensor:
+    def metric(logits: Tensor, rows: Int[Tensor, " run"]) -> Tensor:
         first, second = (logits[:, kind].float().logsumexp(-1) for kind in kinds)
-        return signs[runs] * (first - second)
+        return signs[rows] * (first - second)
 
     return Task(Pairs(ids.to(device), corrupt.to(device), mask.to(device)), metric)
 

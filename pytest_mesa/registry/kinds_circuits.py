@@ -42,7 +42,7 @@ class Words(Closed):
         None, description="The settings told in words; the experiment's by default."
     )
     games: int = Field(
-        12, ge=2, le=100, description="Games a half: only prompts of one length are paired."
+        8, ge=2, le=100, description="Games a half: only prompts of one length are paired."
     )
     choose: int = Field(8, ge=2, le=1000, description="Prompts that each template is tried on.")
     competence: int = Field(

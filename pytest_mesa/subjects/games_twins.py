@@ -45,8 +45,9 @@ class SwitchedDecoder(nn.Module):
         self._serves = serves
         self._open: Float[Tensor, "batch layer"] | None = None
         if serves is not None:
-            for layer, block in enumerate(model.transformer.h):
-                for projection in (block.attn.c_proj, block.mlp.c_proj):
+            for layer in range(len(model.transformer.h)):
+                for part in ("attn", "mlp"):
+                    projection = model.get_submodule(f"transformer.h.{layer}.{part}.c_proj")
                     projection.register_forward_pre_hook(partial(self._switch, layer))
 
     def forward(
@@ -89,7 +90,7 @@ def twins(model: GPT2LMHeadModel, shared: int) -> SwitchedDecoder:
     config = GPT2Config.from_dict(model.config.to_dict())
     config.vocab_size = 2 * model.config.vocab_size
     config.n_layer = depth + own
-    config.n_inner = model.config.n_inner + 1
+    config.n_inner = len(model.state_dict()["transformer.h.0.mlp.c_fc.bias"]) + 1
     with torch.random.fork_rng(devices=[]):
         larger = GPT2LMHeadModel(config)
     larger.load_state_dict(_weights(model, [*range(depth), *range(shared, depth)]))
