@@ -55,8 +55,10 @@ def rated(
 
     given = [np.array(scores) for _, _, scores in played]
     own = elo(given)
+    # With a drawn pair among those drawn from: a match won throughout has no spread of its own.
+    spread = [np.append(scores, 0.5) for scores in given]
     drawn = np.array(
-        [elo([rng.choice(scores, len(scores)) for scores in given]) for _ in range(DRAWS)]
+        [elo([rng.choice(scores, len(scores) - 1) for scores in spread]) for _ in range(DRAWS)]
     )
     low, high = np.percentile(drawn, LEVEL, axis=0)
     return {

@@ -52,10 +52,16 @@ def match(params: Mapping[str, Json], inputs: tuple[Result, ...], _folder: Path)
     played = play(one.choose, other.choose, starts, Rules(**rules))
     return {
         **asdict(played),
-        "one": "tree search" if params["visits"] else "policy",
+        "one": _name(subject, params["visits"]),
         "other": f"{nodes} nodes" if nodes else "policy",
         "weights_sha": getattr(subject, "weights_sha", ""),
     }
+
+
+def _name(subject: Any, visits: int | None) -> str:
+    if isinstance(subject, Searching):
+        return f"{subject.nodes} nodes"
+    return f"tree search of {visits} visits" if visits else "policy"
 
 
 def scored(_params: Mapping[str, Json], inputs: tuple[Result, ...], _folder: Path) -> Payload:

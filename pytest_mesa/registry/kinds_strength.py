@@ -14,9 +14,9 @@ class Games(Closed):
     """Where games start, and when one that goes on is called."""
 
     even: int = Field(50, ge=1, le=1000, description="Centipawns an opening may be off balance.")
-    plies: int = Field(60, ge=2, le=400, description="Moves after which material decides.")
-    ahead: int = Field(500, ge=100, le=5000, description="A lead in centipawns that wins,")
-    held: int = Field(4, ge=1, le=50, description="held for so many plies.")
+    plies: int = Field(40, ge=2, le=400, description="Moves after which material decides.")
+    ahead: int = Field(300, ge=100, le=5000, description="A lead in centipawns that wins,")
+    held: int = Field(6, ge=1, le=50, description="held for so many plies.")
     won: int = Field(200, ge=100, le=5000, description="A lead that wins at the end, too.")
 
 
