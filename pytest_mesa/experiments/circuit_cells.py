@@ -26,6 +26,7 @@ from pytest_mesa.tasks.games.prompts import TEMPLATES
 STREAM = 0x63697263  # apart from other uses of the seed
 SCORES = "scores.npz"
 TOKENS = 2048  # in one pass of these small nets
+GLANCE, GLANCE_SLOTS = 2, 2  # batches measured, and plies asked, of a model that does not play
 
 
 def positions(params: Mapping[str, Json], _inputs: tuple[Result, ...], _folder: Path) -> Any:
@@ -78,19 +79,21 @@ def attribute(params: Mapping[str, Json], inputs: tuple[Result, ...], folder: Pa
     """Edge scores of every batch, half and setting, and of the unrelated task where asked for.
 
     Kept as ``scores`` (batch, half, setting, edge) and ``unrelated`` (batch, half, edge), the
-    latter of the first batches only. A subject that does not play has no circuits of playing.
+    latter of the first batches only. Of a model that does not play a glance is enough: few
+    batches, at their first plies.
     """
-    if params["able"] and not is_able(params, inputs[-1]):
-        return {"weights_sha": inputs[-1].payload["weights_sha"], "edges": 0}
     player = player_of(params, inputs)
     drawn = batches_of(inputs[params["own"]])
+    able = not params["able"] or is_able(params, inputs[-1])
+    if not able:
+        drawn = [_glanced(batch) for batch in drawn[: 1 + GLANCE]]
     along = path(params["steps"])
     edges = player.wiring.graph.edges
     scores, unrelated = [], []
     for number, batch in enumerate(drawn):
         for h, half in enumerate(batch):
             tasks = [playing(player, s, h, row) for s, row in enumerate(half)]
-            if number < params["unrelated"]:
+            if able and number < params["unrelated"]:
                 tasks.append(telling_apart(player, h, half))
             found = [
                 edge_attribution(player.wiring, t.pairs, t.metric, along, TOKENS).scores[edges]
@@ -106,4 +109,11 @@ def attribute(params: Mapping[str, Json], inputs: tuple[Result, ...], folder: Pa
         ),
         unrelated=np.array(unrelated, dtype=np.float32).reshape(-1, HALVES, count),
     )
-    return {"weights_sha": player.weights_sha, "edges": count}
+    return {"weights_sha": player.weights_sha, "edges": count, "able": able}
+
+
+def _glanced(batch: Batch) -> Batch:
+    """The positions of a batch at its first plies."""
+    return tuple(
+        tuple(tuple(p for p in row if p.slot < GLANCE_SLOTS) for row in half) for half in batch
+    )

@@ -29,10 +29,10 @@ BATCHES = 3  # whose tested halves are run: enough to read two digits
 
 
 def matrix(params: Mapping[str, Json], inputs: tuple[Result, ...], _folder: Path) -> Any:
-    """A table as text; nothing of a subject that does not play."""
+    """A table as text; nothing of a model that does not play."""
     own, choose = params["own"], params["choose"]
     drawn, attributed = batches_of(inputs[own]), inputs[own + 1]
-    if not attributed.payload["edges"]:
+    if not attributed.payload["able"]:
         return {}
     player = player_of(params, inputs)
     with np.load(attributed.file(SCORES), allow_pickle=False) as saved:

@@ -79,14 +79,14 @@ def clipped(score: float) -> float:
 def measure(params: Mapping[str, Json], inputs: tuple[Result, ...], _folder: Path) -> Any:
     """Scores of both kinds, batch by batch, and what they rest on.
 
-    Nothing is measured on a subject that does not play.
+    Of a model that does not play, the overlap at a glance, to describe it.
     """
     own = params["own"]
     drawn, attributed = batches_of(inputs[own]), inputs[own + 1]
-    if not attributed.payload["edges"]:
-        return {"weights_sha": attributed.payload["weights_sha"]}
     player = player_of(params, inputs)
     graph = player.wiring.graph
+    if not attributed.payload["able"]:
+        return _glance(params, graph, attributed)
     with np.load(attributed.file(SCORES), allow_pickle=False) as kept:
         scores, unrelated = kept["scores"], kept["unrelated"]
     rng = np.random.default_rng([params["seed"], STREAM])
@@ -130,6 +130,23 @@ def measure(params: Mapping[str, Json], inputs: tuple[Result, ...], _folder: Pat
         "weights_sha": attributed.payload["weights_sha"],
         "detection_limit": next((row["strength"] for row in tried if row["seen"]), None),
         "detail": {"circuits": about, "spike_in": {"edge": params["edge"], "tried": tried}},
+    }
+
+
+def _glance(params: Mapping[str, Json], graph: Graph, attributed: Result) -> dict[str, Any]:
+    """The overlap of the smallest circuits, on a scale that one batch sets."""
+    with np.load(attributed.file(SCORES), allow_pickle=False) as kept:
+        rows = kept["scores"]
+    rng = np.random.default_rng([params["seed"], STREAM])
+    first, *part = [shared(graph, row, params["sizes"][0], rng) for row in rows]
+    scale = Scale(span([first]), 1.0)
+    values = [scale.shares(each.across, each.chance) for each in part]
+    about = {"edges": attributed.payload["edges"], "glance": _shares(part, [], scale)}
+    return {
+        "strata": [stratum("overlap", values, LOW, HIGH)],
+        "budget": len(values),
+        "weights_sha": attributed.payload["weights_sha"],
+        "detail": {"circuits": about},
     }
 
 

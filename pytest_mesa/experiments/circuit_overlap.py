@@ -72,8 +72,8 @@ def _withheld(measurement: Measurement, prediction: Prediction) -> Measurement:
 
     Nor is the claim refuted by circuits that share no more than with a task that is not playing.
     """
-    about = measurement.detail.get("circuits")
-    if about is None:
+    about = measurement.detail["circuits"]
+    if "glance" in about:  # of a model that does not play, which says enough
         return measurement
     reason = None
     if min(about["faithfulness"].values()) < prediction.experiment.faithful:
@@ -203,15 +203,18 @@ def _subject_parts(prediction: Prediction, handle: Handle) -> tuple[Cell, ...]:
 def _traced(
     prediction: Prediction, handle: Handle, batches: int, able: Cell | None
 ) -> tuple[Cell, ...]:
-    """Positions and edge scores, and the competence that a subject's depend on."""
+    """Positions and edge scores, and the competence that those of a model in words depend on.
+
+    A decoder of games is quickly measured, whether it plays well or not.
+    """
     spec: CircuitOverlap = prediction.experiment
     drawn = _positions(prediction, handle, batches)
-    last = (able,) if able else ()
+    last = (able,) if able and reads_text(handle) else ()
     attribution: dict[str, Json] = {
         "steps": spec.steps,
         # Twins' settings differ in nothing that a net could tell: for them there is no such task.
         "unrelated": spec.choose if able else 0,
-        "able": _able(prediction) if able else None,
+        "able": _able(prediction) if last else None,
     }
     traced = part_cell(
         "circuit-attribution",

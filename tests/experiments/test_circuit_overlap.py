@@ -209,15 +209,26 @@ def test_noise_in_the_place_of_scores_misses_the_shared_circuit(
     assert not about["usable"] or min(about["faithfulness"].values()) < 0.5
 
 
-def test_a_subject_that_does_not_play_has_no_circuits(tmp_path: Path) -> None:
+def test_a_model_that_does_not_play_gets_a_glance(tiny: LanguageModel, tmp_path: Path) -> None:
     unable = {"competence": {"metric": "legal-rate", "at_least": 0.9, "budget": 100}, "alpha": 0.05}
-    able = Result("", {"competence": [0.0] * 50, "weights_sha": "ab", "kept": []}, tmp_path)
-    params = PARAMS | {"able": unable}
-    drawn = Result("", circuit_cells.positions(params, (), tmp_path), tmp_path)
-    payload = circuit_cells.attribute(params, (drawn, able), tmp_path)
-    traced = Result("", payload, tmp_path)
-    assert circuit_measure.measure(params, (drawn, traced, able), tmp_path) == {"weights_sha": "ab"}
-    assert circuit_matrix.matrix(params, (drawn, traced, able), tmp_path) == {}
+    able = Result("", {"competence": [0.0] * 50, "weights_sha": "ab"}, tmp_path)
+    ways = tuple(tuple(TEMPLATES[n] for n in names) for names in (CHESS_WAYS, GO_WAYS))
+    settings = [{"game": game, "plies": [4, 7]} for game in ("chess", "go")]
+    params = PARAMS | {"able": unable, "settings": settings, "unrelated": 9, "games": 6}
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (circuit_cells, circuit_measure, circuit_matrix):
+            patch.setattr(module, "player_of", lambda *_: TextPlayer(tiny, ways))
+        patch.setattr(TextPlayer, "weights_sha", "ab")
+        drawn = Result("", circuit_cells.positions(params, (), tmp_path), tmp_path)
+        payload = circuit_cells.attribute(params, (drawn, able), tmp_path)
+        traced = Result("", payload, tmp_path)
+        found = circuit_measure.measure(params, (drawn, traced, able), tmp_path)
+        assert circuit_matrix.matrix(params, (drawn, traced, able), tmp_path) == {}
+    (only,) = found["strata"]
+    assert (only["name"], len(only["scores"])) == ("overlap", circuit_cells.GLANCE)
+    assert "unrelated_task" not in found["detail"]["circuits"]["glance"]
+    measurement = Measurement("tiny", (), detail=found["detail"])
+    assert _withheld(measurement, prediction(SPEC)).withheld is None
 
 
 def test_a_pair_sets_the_nets_own_moves_against_each_other() -> None:
