@@ -1,8 +1,9 @@
-"""Is the space of options cut down, layer by layer?
+"""Is the space of options cut down, layer by layer, and further by stronger players?
 
-How much less probability does a net leave on bad options at its last layer than at its first,
-and over how many stages between are the cuts spread, each beyond untrained twins of the same
-shape? The least of the two decides: narrowing takes that much is cut, and not all at once.
+``depth``: how much less probability does a net leave on bad options at its last layer than at
+its first, and over how many stages between are the cuts spread, each beyond untrained twins of
+the same shape? The least of the two decides: narrowing takes that much is cut, and not all at
+once. ``skill`` is in `narrowing_skill`.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from pytest_mesa.experiments import narrowing_parts as parts
+from pytest_mesa.experiments import narrowing_skill
 from pytest_mesa.experiments.base import Plan
 from pytest_mesa.experiments.lineup import measurement_cell, plan_lineup, read_lineup
 from pytest_mesa.registry.models import Prediction
@@ -21,7 +23,7 @@ from pytest_mesa.subjects.plants import STRENGTH, with_narrowing
 from pytest_mesa.subjects.schemes import handles, judged, reads_text
 from pytest_mesa.verdicts.evidence import Evidence, Measurement
 
-ESTIMAND = "narrowing-by-depth"
+ESTIMANDS = {"depth": "narrowing-by-depth", "skill": "narrowing-by-skill"}
 
 
 class NarrowingStudy:
@@ -35,6 +37,8 @@ class NarrowingStudy:
                 or a rule that is not the question's.
         """
         _check(prediction)
+        if prediction.experiment.question == "skill":
+            return narrowing_skill.plan(prediction, released)
         chosen = judged(prediction.subjects, released)
         asked = [handle for spec in chosen for handle in handles(spec, released)]
         if any(map(reads_text, asked)):
@@ -60,10 +64,10 @@ def _measured(controls: tuple[Measurement, ...]) -> tuple[Measurement, ...]:
 
 
 def _check(prediction: Prediction) -> None:
-    rule = prediction.verdict
-    if rule.estimand != ESTIMAND:
+    rule, question = prediction.verdict, prediction.experiment.question
+    if rule.estimand != ESTIMANDS[question]:
         raise SubjectError(
-            f"verdict.estimand: the experiment 'narrowing' measures '{ESTIMAND}', "
+            f"verdict.estimand: the question '{question}' measures '{ESTIMANDS[question]}', "
             f"not '{rule.estimand}'",
             at=("verdict", "estimand"),
         )

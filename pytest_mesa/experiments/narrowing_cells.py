@@ -93,7 +93,8 @@ def _read(asked: Asked, params: Mapping[str, Json]) -> Payload:
     fitted = list(_rows(asked.fitting(), plant))
     readout = asked.readout
     if plant is not None:
-        readout = planted_readout(readout, next(asked.fitting()).streams.shape[-1])
+        width = next(asked.fitting()).streams.shape[-1]
+        readout = planted_readout(readout, width, plant.gain)
     generator = torch.Generator().manual_seed(params["seed"] ^ STREAM)
     lens = tuned_lens(
         readout,
@@ -107,6 +108,7 @@ def _read(asked: Asked, params: Mapping[str, Json]) -> Payload:
     return {
         name: {
             "mass": np.concatenate([part[name].mass for part in parts]).round(DIGITS).tolist(),
+            "choice": np.concatenate([part[name].choice for part in parts]).tolist(),
             "commit": np.concatenate([part[name].commit for part in parts]).round(4).tolist(),
             "units": asked.units,
         }

@@ -13,7 +13,7 @@ from pytest_mesa.runs.cells import Cell, Json
 from pytest_mesa.subjects.errors import SubjectError
 from pytest_mesa.subjects.games_recipes import CHESS, FAMILY, GO
 from pytest_mesa.subjects.handles import Handle
-from pytest_mesa.subjects.plants import unplanted, with_narrowing
+from pytest_mesa.subjects.plants import LADDERS, NARROWING, unplanted, with_narrowing
 from pytest_mesa.subjects.schemes import reads_text, scheme
 
 CELLS = "pytest_mesa.experiments.narrowing_cells"
@@ -119,6 +119,11 @@ def reading(prediction: Prediction, handle: Handle, count: int, able: Cell | Non
             "fit": spec.told.games,
             "templates": {game: list(ways) for game, ways in spec.told.templates.items()},
         }
+    if plant is not None and plant["name"] in LADDERS:
+        raise SubjectError(
+            f"{plant['name']!r} is planted in ladders, which the question 'skill' compares; in "
+            f"single nets there are {', '.join(NARROWING)}"
+        )
     label = "by depth" if plant is None else f"by depth, {plant['name']} planted"
     return part_cell("narrowing-reading", 1, bare, params, f"{CELLS}:reading", label, more)
 

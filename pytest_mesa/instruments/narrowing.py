@@ -31,11 +31,12 @@ class Options:
 class Read:
     """What a lens reads of some options at every depth.
 
-    ``mass``: the share of probability on bad ones. ``commit``: from which depth on the most
-    likely option is the last depth's, from 0 (always) to 1 (only at the end).
+    ``mass``: the share of probability on bad ones. ``choice``: the most likely one at the last
+    depth. ``commit``: from which depth on it is that, from 0 (always) to 1 (only at the end).
     """
 
     mass: Float[Tensor, "row depth"]
+    choice: Int[Tensor, " row"]
     commit: Float[Tensor, " row"]
 
 
@@ -56,8 +57,8 @@ def read_options(
             masses[name].append((shares * each.bad).sum(-1))
             tops[name].append(within.argmax(-1))
     return {
-        name: Read(torch.stack(masses[name], 1), commitment(torch.stack(tops[name], 1)))
-        for name in options
+        name: Read(torch.stack(masses[name], 1), top[-1], commitment(torch.stack(top, 1)))
+        for name, top in tops.items()
     }
 
 

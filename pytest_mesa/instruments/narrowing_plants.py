@@ -30,12 +30,14 @@ class Plant:
 
     ``stage-by-stage`` narrows. The others end up as clean, or rule as much out, without:
     ``at-once`` all in the last stage, ``from-start`` all before the first, ``any`` good options
-    as well as bad ones.
+    as well as bad ones. The net's own logits are multiplied by ``gain``, so that one which
+    learned nothing still prefers something.
     """
 
     name: str
     strength: float
     seed: int
+    gain: float = 1.0
 
     def code(
         self, options: Options, rows: Int[Tensor, " row"], depths: int
@@ -80,11 +82,11 @@ def with_code(
     return torch.cat([streams, padded.view(*streams.shape[:-1], channels)], dim=-1)
 
 
-def planted_readout(readout: Readout, width: int) -> Readout:
+def planted_readout(readout: Readout, width: int, gain: float = 1.0) -> Readout:
     """A read-out of streams `with_code`: the net's own, with what is ruled out lowered."""
 
     def read(values: Float[Tensor, "row *site wide"]) -> Float[Tensor, "row option"]:
-        logits = readout(values[..., :width])
+        logits = gain * readout(values[..., :width])
         code = values[..., width:].flatten(1)
         return logits - RULED_OUT * code[:, : logits.shape[1]]
 

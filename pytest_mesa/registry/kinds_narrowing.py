@@ -60,13 +60,15 @@ class Told(Closed):
 
 
 class Narrowing(Closed):
-    """Does the probability of bad options fall with depth, stage by stage?
+    """Does the probability of bad options fall with depth, or with skill?
 
-    A net is read at the ends of ``stages`` equal stretches of its layers, and held against
-    untrained twins.
+    ``depth`` reads a net at the ends of ``stages`` equal stretches of its layers and holds it
+    against untrained twins. ``skill`` holds the rungs that a recipe's training keeps, and the
+    finished net, against each other.
     """
 
     kind: Literal["narrowing"]
+    question: Literal["depth", "skill"] = "depth"
     games: tuple[Slug, ...] = Field(GAMES, min_length=1, description="Games that nets are asked.")
     judged: tuple[Slug, ...] = Field(
         ("refuted", "chess"),

@@ -52,7 +52,7 @@ def _planted(handle: Handle, options: dict[str, Any]) -> Handle:
         return handle
     if plant in CODES:
         return with_code(handle, plant, strength)
-    if plant in plants.NARROWING:
+    if plant in (*plants.NARROWING, *plants.LADDERS):
         return plants.planted(handle, options)
     if plant not in PLANTS:
         known = ", ".join((*PLANTS, *CODES, *plants.NARROWING))

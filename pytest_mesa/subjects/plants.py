@@ -16,8 +16,11 @@ from pytest_mesa.subjects.handles import Handle
 
 # Described in `instruments.narrowing_plants`.
 NARROWING = ("stage-by-stage", "at-once", "from-start", "any")
+# Ladders of one net: what each rung rules out grows from rung to rung, or stays level.
+LADDERS = ("growing", "level")
 STRENGTH = 0.5  # each stage halves what is left: of six, a 64th
-KEYS = ("plant", "strength", "plant_seed")
+GAIN = 5.0  # of ladders' nets: the logits of an untrained one are a quarter of a nat apart
+KEYS = ("plant", "strength", "plant_seed", "plant_gain")
 
 
 def planted(handle: Handle, options: Mapping[str, Any]) -> Handle:
@@ -31,27 +34,31 @@ def planted(handle: Handle, options: Mapping[str, Any]) -> Handle:
         if "strength" in options:
             raise SubjectError("subject option 'strength' needs a 'plant'")
         return handle
-    if plant not in NARROWING:
-        raise SubjectError(f"nothing called {plant!r} is planted; there are {', '.join(NARROWING)}")
+    if plant not in (*NARROWING, *LADDERS):
+        known = ", ".join((*NARROWING, *LADDERS))
+        raise SubjectError(f"nothing called {plant!r} is planted; there are {known}")
     if isinstance(strength, bool | str) or not 0 < strength <= 1:
         raise SubjectError("subject option 'strength' is a share above 0 and at most 1")
     return with_narrowing(handle, plant, strength)
 
 
-def with_narrowing(handle: Handle, plant: str, strength: float) -> Handle:
+def with_narrowing(
+    handle: Handle, plant: str, strength: float, seed: int = 0, gain: float = 1.0
+) -> Handle:
     """The subject with narrowing of a kind planted where it is read."""
-    told = {"plant": plant, "strength": float(strength), "plant_seed": 0}
+    told = dict(zip(KEYS, (plant, float(strength), seed, gain), strict=True))
     label = f"{handle.label} with planted narrowing ({plant}, {strength:g})"
     return replace(handle, label=label, params={**handle.params, **told})
 
 
 def unplanted(handle: Handle) -> tuple[Handle, dict[str, Json] | None]:
     """The subject without narrowing planted in it, and what was planted."""
-    name, strength, seed = (handle.params.get(key) for key in KEYS)
-    if name not in NARROWING:
+    name, strength, seed, gain = (handle.params.get(key) for key in KEYS)
+    if name not in (*NARROWING, *LADDERS):
         return handle, None
     bare = {key: value for key, value in handle.params.items() if key not in KEYS}
-    return replace(handle, params=bare), {"name": name, "strength": strength, "seed": seed}
+    plant = {"name": name, "strength": strength, "seed": seed, "gain": gain}
+    return replace(handle, params=bare), plant
 
 
 def refuse(params: Mapping[str, Json]) -> None:
@@ -60,7 +67,7 @@ def refuse(params: Mapping[str, Json]) -> None:
     Raises:
         SubjectError: narrowing is planted, and nobody took it out.
     """
-    if params.get("plant") in NARROWING:
+    if params.get("plant") in (*NARROWING, *LADDERS):
         raise SubjectError(
             f"{params['plant']!r} is planted where a net is read by depth: only the experiment "
             "'narrowing' does"
