@@ -50,3 +50,15 @@ def test_it_is_found_by_its_cell_and_as_accurate_as_recorded(net: Frozen) -> Non
     # Three standard errors of the difference of two shares, in 2,000 here and in 4,000 then.
     error = 3 * sqrt(recorded * (1 - recorded) * (1 / 2000 + 1 / 4000))
     assert accuracy == pytest.approx(recorded, abs=max(error, 0.005))
+
+
+@pytest.mark.parametrize("ladder", LADDERS)
+def test_every_net_of_a_ladder_ships(ladder: str) -> None:
+    keys = {net.key for net in FROZEN}
+    missing = [
+        f"{recipe.name} seed {seed}"
+        for recipe in LADDERS[ladder]
+        for seed in range(LADDER_SEEDS)
+        if training_cell(recipe, seed).key not in keys
+    ]
+    assert not missing
