@@ -74,7 +74,7 @@ def read(subject: Any, told: Any, plant: str | None = None, **changes: Any) -> R
     if plant:
         params["plant"] = {"name": plant, "strength": 0.5, "seed": 0}
     asked = narrowing_cells.asked_of(subject, params, told)
-    found = {}
+    found: dict[str, Any] = {}
     for each in asked:
         found |= narrowing_cells._read(each, params)
     return Result("", {"read": found, "weights_sha": "x"}, Path())

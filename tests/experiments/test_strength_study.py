@@ -18,6 +18,7 @@ from pytest_mesa.runs.cells import Result
 from pytest_mesa.subjects.bundled import installed
 from pytest_mesa.subjects.errors import SubjectError
 from pytest_mesa.tasks.games.errors import GamesError
+from pytest_mesa.tasks.games.matches import play
 
 needs_maia = pytest.mark.skipif(not installed("maia-1900"), reason="the extra models")
 
@@ -71,8 +72,7 @@ def test_gifts_make_an_equal_player_the_stronger_one() -> None:
 def test_an_instrument_that_credits_the_wrong_side_misses_the_control(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    whole = strength_cells.play
-    monkeypatch.setattr(strength_cells, "play", lambda one, other, *rest: whole(other, one, *rest))
+    monkeypatch.setattr(strength_cells, "play", lambda one, other, *rest: play(other, one, *rest))
     assert points(played(32, 32, gifts=0.6)) < 0.4
 
 

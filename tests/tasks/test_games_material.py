@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_mesa.tasks.games import matches
+from pytest_mesa.tasks.games import sets
 from pytest_mesa.tasks.games.matches import Game, Rules, openings, play
 from pytest_mesa.tasks.games.material import MATE, MaterialSearch, material
 
@@ -128,7 +128,7 @@ def test_openings_are_even_and_distinct_and_follow_the_seed() -> None:
     assert len({board.fen() for board in one}) == 30
     assert [b.fen() for b in one] == [b.fen() for b in openings(30, 50, 3)]
     assert [b.fen() for b in one] != [b.fen() for b in openings(30, 50, 4)]
-    judged = {p.fen: p for p in matches.sets.unfiltered()}
+    judged = {p.fen: p for p in sets.unfiltered()}
     for board in one:
         position = judged[board.fen()]
         assert abs(position.scores[position.best]) <= 50
