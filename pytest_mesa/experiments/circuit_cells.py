@@ -26,7 +26,7 @@ from pytest_mesa.tasks.games.prompts import TEMPLATES
 STREAM = 0x63697263  # apart from other uses of the seed
 SCORES = "scores.npz"
 TOKENS = 2048  # in one pass of these small nets
-GLANCE, GLANCE_SLOTS = 2, 2  # batches measured, and plies asked, of a model that does not play
+GLANCE, GLANCE_SLOTS = 1, 1  # batches measured, and plies asked, of a model that does not play
 
 
 def positions(params: Mapping[str, Json], _inputs: tuple[Result, ...], _folder: Path) -> Any:
