@@ -27,14 +27,15 @@ class Lost:
 
     ``alone`` is what the batch's own circuit keeps by itself. ``own_only`` and ``other_only``:
     what is lost without the edges that only its own, or only the other setting's core has.
-    ``beside_random`` and ``random_only``: the same with random edges in the place of the other's.
+    ``beside_random`` and ``random_only``: the same with random edges in the place of the other's,
+    None where they were not cut.
     """
 
     alone: float
     own_only: float
     other_only: float
-    beside_random: float
-    random_only: float
+    beside_random: float | None = None
+    random_only: float | None = None
 
     @property
     def against_other(self) -> float:
@@ -43,8 +44,8 @@ class Lost:
 
     @property
     def against_random(self) -> float:
-        """By how much its own edges are needed more than random ones."""
-        return self.beside_random - self.random_only
+        """By how much its own edges are needed more than random ones; 0 where none were cut."""
+        return (self.beside_random or 0.0) - (self.random_only or 0.0)
 
 
 def kept(
@@ -101,17 +102,22 @@ def cut_batches(
     scores: Float[np.ndarray, "batch half setting edge"],
     size: float,
     cores: Sequence[Bool[np.ndarray, " edge"]],
-    rng: np.random.Generator,
+    rng: np.random.Generator | None = None,
 ) -> list[list[Lost]]:
-    """One record a batch and setting; ``cores`` are cut, circuits of ``size`` stand alone."""
+    """One record a batch and setting; ``cores`` are cut, circuits of ``size`` stand alone.
+
+    Random edges are cut too where there is a generator to draw them.
+    """
     graph = player.wiring.graph
-    groups = alike(graph)
+    kinds = alike(graph)
     found = []
     for batch, row in zip(batches, scores[:, SOURCE], strict=True):
         both = []
         for s, (own, other) in enumerate(zip(cores, reversed(cores), strict=True)):
-            chance = shuffled(other, groups, rng)
-            cut = [own & ~other, other & ~own, own & ~chance, chance & ~own]
+            cut = [own & ~other, other & ~own]
+            if rng is not None:
+                chance = shuffled(other, kinds, rng)
+                cut += [own & ~chance, chance & ~own]
             task = playing(player, s, TESTED, batch[TESTED][s])
             alone, *left = kept(
                 player, task, [circuit(graph, row[s], size), *(~edges for edges in cut)]

@@ -98,38 +98,38 @@ def measure(params: Mapping[str, Json], inputs: tuple[Result, ...], _folder: Pat
         for b, row in enumerate(scores)
     ]
     cores = [circuit(graph, row, params["core"]) for row in scores[:choose, SOURCE].mean(0)]
-    lost = cut_batches(player, drawn, scores, size, cores, rng)
-    scale = Scale.of(compared[:choose], lost[:choose])
+    tried = cut_batches(player, drawn[:choose], scores[:choose], size, cores, rng)
+    lost = cut_batches(player, drawn[choose:], scores[choose:], size, cores)
+    scale = Scale.of(compared[:choose], tried)
     part = compared[choose:]
     found = {
         "overlap": [scale.shares(each.across, each.chance) for each in part],
-        "ablation": [scale.hurts(both) for both in lost[choose:]],
-    }
-    alpha = params["alpha"]
-    anchors = {
-        "halves": [scale.shares(each.within, each.chance) for each in part],
-        "random": [scale.shares(each.again, each.chance) for each in part],
+        "ablation": [scale.hurts(both) for both in lost],
     }
     about = {
         "edges": attributed.payload["edges"],
         "size": size,
         "tried": {f"{share:g}": dict(zip(names, row, strict=True)) for share, row in sizes.items()},
         "faithfulness": {
-            name: round(float(np.mean([both[s].alone for both in lost[choose:]])), 4)
+            name: round(float(np.mean([both[s].alone for both in lost])), 4)
             for s, name in enumerate(names)
         },
         "usable": scale.usable,
-        "anchors": {name: _bounded(values, alpha) for name, values in anchors.items()},
+        "anchors": _anchors(part, scale, params["alpha"]),
         "shared": _shares(part, compared[:choose], scale),
-        "lost": {name: _lost([both[s] for both in lost[choose:]]) for s, name in enumerate(names)},
+        "lost": {
+            name: _lost([both[s] for both in lost], ("own_only", "other_only"))
+            | _lost([both[s] for both in tried], ("beside_random", "random_only"))
+            for s, name in enumerate(names)
+        },
     }
-    tried = _planted(params, graph, scores, size)
+    spiked = _planted(params, graph, scores, size)
     return {
         "strata": [stratum(name, values, LOW, HIGH) for name, values in found.items()],
         "budget": len(found) * len(part),
         "weights_sha": attributed.payload["weights_sha"],
-        "detection_limit": next((row["strength"] for row in tried if row["seen"]), None),
-        "detail": {"circuits": about, "spike_in": {"edge": params["edge"], "tried": tried}},
+        "detection_limit": next((row["strength"] for row in spiked if row["seen"]), None),
+        "detail": {"circuits": about, "spike_in": {"edge": params["edge"], "tried": spiked}},
     }
 
 
@@ -154,6 +154,14 @@ def _chosen(sizes: Mapping[float, Sequence[float]], faithful: float) -> float:
     """The least size at which both circuits are faithful; the largest where none is."""
     good = [size for size, found in sizes.items() if min(found) >= faithful + MARGIN]
     return good[0] if good else max(sizes)
+
+
+def _anchors(part: Sequence[Shared], scale: Scale, alpha: float) -> dict[str, Any]:
+    """Where one setting's halves, and random circuits, land on the scale."""
+    return {
+        "halves": _bounded([scale.shares(each.within, each.chance) for each in part], alpha),
+        "random": _bounded([scale.shares(each.again, each.chance) for each in part], alpha),
+    }
 
 
 def _bounded(values: Sequence[float], alpha: float) -> dict[str, Any]:
@@ -182,9 +190,8 @@ def _shares(part: Sequence[Shared], chosen: Sequence[Shared], scale: Scale) -> d
     return found
 
 
-def _lost(rows: Sequence[Lost]) -> dict[str, float]:
+def _lost(rows: Sequence[Lost], names: Sequence[str]) -> dict[str, float]:
     """Mean shares of the metric that are lost without parts of circuits."""
-    names = ("own_only", "other_only", "beside_random", "random_only")
     return {n: round(float(np.mean([getattr(row, n) for row in rows])), 4) for n in names}
 
 

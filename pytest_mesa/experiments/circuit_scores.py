@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 RANDOM = 8  # random circuits for each real one
 
-Groups = Sequence["Int[np.ndarray, ' alike']"]
-
 
 @dataclass(frozen=True, slots=True)
 class Shared:
@@ -40,15 +38,15 @@ class Shared:
     unrelated: float | None = None
 
 
-def alike(graph: Graph) -> Groups:
-    """The edges, as they stand in score arrays, grouped by parts, ports and layers at both ends."""
-    rows, columns = np.nonzero(graph.edges)
-    kinds: dict[tuple[object, ...], list[int]] = {}
-    for place, (row, column) in enumerate(zip(rows, columns, strict=True)):
+def alike(graph: Graph) -> Int[np.ndarray, " edge"]:
+    """A number for each edge, as they stand in score arrays: equal parts, ports and layers."""
+    numbers: dict[tuple[object, ...], int] = {}
+    found = []
+    for row, column in zip(*np.nonzero(graph.edges), strict=True):
         writer, reader = graph.writers[row], graph.readers[column]
-        key = (writer.part, writer.layer, reader.port, reader.layer)
-        kinds.setdefault(key, []).append(place)
-    return [np.array(places) for places in kinds.values()]
+        kind = (writer.part, writer.layer, reader.port, reader.layer)
+        found.append(numbers.setdefault(kind, len(numbers)))
+    return np.array(found)
 
 
 def circuit(
@@ -76,11 +74,12 @@ def overlap(one: Float[np.ndarray, " edge"], other: Float[np.ndarray, " edge"]) 
     return float(np.minimum(one, other).sum()) / union if union else 1.0
 
 
-def shuffled(values: np.ndarray, groups: Groups, rng: np.random.Generator) -> np.ndarray:
+def shuffled(
+    values: np.ndarray, kinds: Int[np.ndarray, " edge"], rng: np.random.Generator
+) -> np.ndarray:
     """Values that have traded places among edges that are alike."""
-    found = values.copy()
-    for group in groups:
-        found[group] = values[rng.permutation(group)]
+    found = np.empty_like(values)
+    found[np.argsort(kinds, kind="stable")] = values[np.lexsort((rng.random(len(kinds)), kinds))]
     return found
 
 
@@ -92,11 +91,11 @@ def shared(
     unrelated: Float[np.ndarray, "half edge"] | None = None,
 ) -> Shared:
     """Compare the circuits of one batch, whose two halves have two settings each."""
-    groups = alike(graph)
+    kinds = alike(graph)
     one, two = ([weights(graph, row, share) for row in half] for half in scores)
     crossed = [(one[0], two[1]), (two[0], one[1])]
     chance = [
-        [overlap(shuffled(a, groups, rng), b) for a, b in crossed for _ in range(RANDOM)]
+        [overlap(shuffled(a, kinds, rng), b) for a, b in crossed for _ in range(RANDOM)]
         for _ in range(2)
     ]
     tasks = None

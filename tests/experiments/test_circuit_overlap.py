@@ -53,10 +53,16 @@ def test_an_overlap_is_a_share_and_has_no_order(one: np.ndarray, other: np.ndarr
 
 @given(weighted, st.integers(0, 2**31))
 def test_shuffling_moves_weights_among_edges_that_are_alike(values: np.ndarray, seed: int) -> None:
-    groups = [np.array([0, 3, 4]), np.array([1, 2]), np.array([5])]
-    moved = shuffled(values, groups, np.random.default_rng(seed))
-    for group in groups:
-        assert sorted(moved[group]) == sorted(values[group])
+    kinds = np.array([0, 1, 1, 0, 0, 2])
+    moved = shuffled(values, kinds, np.random.default_rng(seed))
+    for kind in range(3):
+        assert sorted(moved[kinds == kind]) == sorted(values[kinds == kind])
+
+
+def test_every_order_of_edges_that_are_alike_is_drawn() -> None:
+    rng, kinds = np.random.default_rng(0), np.array([7, 3, 7, 7])
+    drawn = {tuple(shuffled(np.arange(4), kinds, rng).tolist()) for _ in range(200)}
+    assert len(drawn) == 6 and all(values[1] == 1 for values in drawn)
 
 
 def test_all_of_a_setting_planted_is_other_games_of_the_first() -> None:
