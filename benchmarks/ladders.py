@@ -18,7 +18,8 @@ from collections.abc import Callable
 import numpy as np
 
 from pytest_mesa.verdicts.scaling.ladder import Ladder
-from pytest_mesa.verdicts.scaling.planted import BIMODAL, DECADES, SEEDS, SMOOTH, STEP, plant
+from pytest_mesa.verdicts.scaling.names import BIMODAL, SMOOTH, STEP
+from pytest_mesa.verdicts.scaling.planted import DECADES, SEEDS, plant
 from pytest_mesa.verdicts.scaling.reading import read_growth
 
 WINDOW, PREDICTED, REFUTED, ALPHA = 0.29, 0.6, 0.8, 0.05

@@ -9,7 +9,7 @@ from typing import Protocol, runtime_checkable
 from pytest_mesa.registry.models import Prediction
 from pytest_mesa.runs.cells import Cell, Result
 from pytest_mesa.verdicts.evidence import Evidence
-from pytest_mesa.verdicts.forecast import Release
+from pytest_mesa.verdicts.releases import Release
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,7 @@ from pytest_mesa.verdicts.bounds import Bounds, Landing, edge, in_indifference_z
 from pytest_mesa.verdicts.evidence import Evidence, Interval, Measurement
 from pytest_mesa.verdicts.reasons import Reason
 from pytest_mesa.verdicts.scaling.ladder import Ladder
-from pytest_mesa.verdicts.scaling.planted import BIMODAL
+from pytest_mesa.verdicts.scaling.names import BIMODAL
 from pytest_mesa.verdicts.scaling.reading import (
     GrowthReading,
     read_growth,

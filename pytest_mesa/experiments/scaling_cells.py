@@ -25,7 +25,8 @@ from pytest_mesa.tasks.knapsack.aspects import ASPECTS
 from pytest_mesa.tasks.knapsack.exact import optimum
 from pytest_mesa.tasks.knapsack.heuristics import SOLVERS
 from pytest_mesa.tasks.knapsack.instances import draw
-from pytest_mesa.verdicts.scaling.planted import DECADES, PLANTS, SEEDS, plant
+from pytest_mesa.verdicts.scaling.names import PLANTS
+from pytest_mesa.verdicts.scaling.planted import DECADES, SEEDS, plant
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int

@@ -7,8 +7,8 @@ from typing import Any
 
 from pytest_mesa.ledger.index import Index, Line
 from pytest_mesa.ledger.records import Record
-from pytest_mesa.verdicts.forecast import Release
 from pytest_mesa.verdicts.reasons import Reason
+from pytest_mesa.verdicts.releases import Release
 
 # What makes two statements one: the claim, who watches it, and the releases that it rests on.
 _SAME = ("prediction", "spec_sha", "by", "earlier")

@@ -16,7 +16,7 @@ from pytest_mesa.runs.cells import Json, Result
 from pytest_mesa.subjects.errors import SubjectError
 from pytest_mesa.subjects.handles import Handle, Scheme
 from pytest_mesa.subjects.recipes import LADDER_SEEDS, LADDERS, training_cell
-from pytest_mesa.verdicts.scaling.planted import PLANTS
+from pytest_mesa.verdicts.scaling.names import PLANTS
 
 
 def ladder_handles(spec: SubjectSpec) -> tuple[Handle, ...]:

@@ -8,15 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from pytest_mesa.registry.models import SubjectSpec
 from pytest_mesa.runs.cells import Json, Result
-from pytest_mesa.subjects.errors import SubjectError
-from pytest_mesa.subjects.handles import Handle, Scheme
 from pytest_mesa.tasks.games import notation, rules
 from pytest_mesa.tasks.games.archive import frozen
 from pytest_mesa.tasks.games.notation import Name
 
-PLAYERS = ("rules", "book")
 RUN = (3, 5)  # the fewest and the most last moves that a book goes by
 PLIES = 30  # of each game that a book holds
 
@@ -78,18 +74,6 @@ def _book(game: Name) -> Mapping[tuple[object, ...], Counter[str]]:
     return follows
 
 
-def _handles(spec: SubjectSpec) -> tuple[Handle, ...]:
-    name = str(spec.ref).partition(":")[2]
-    if name not in PLAYERS:
-        raise SubjectError(f"no player is called {name!r}; there are {', '.join(PLAYERS)}")
-    if spec.options or spec.seeds > 1 or spec.untrained:
-        raise SubjectError(f"{spec.ref}: a player takes no options, seeds or untrained")
-    return (Handle(f"a player by the {name}", {"scheme": "player", "name": name}),)
-
-
 def player(params: Mapping[str, Json], _inputs: tuple[Result, ...]) -> Rules | Book:
     """The player of a handle."""
     return Rules() if params["name"] == "rules" else Book()
-
-
-PLAYER = Scheme("player", _handles, "pytest_mesa.subjects.move_players:player")

@@ -20,8 +20,8 @@ from pytest_mesa.subjects.games_recipes import GamesRecipe
 from pytest_mesa.subjects.handles import Handle, Scheme
 from pytest_mesa.subjects.knapsack_nets import KNAPSACK_NET
 from pytest_mesa.subjects.ladders import LADDER
-from pytest_mesa.subjects.move_players import PLAYER
 from pytest_mesa.subjects.plants import planted
+from pytest_mesa.subjects.player_handles import PLAYER
 from pytest_mesa.subjects.recipes import AnyRecipe, recipe, training_cell
 from pytest_mesa.subjects.references import Reference, known_schemes, parse
 from pytest_mesa.subjects.released import BUNDLED, GGUF, HF, LC0

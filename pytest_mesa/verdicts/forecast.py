@@ -96,19 +96,6 @@ class Forecast:
         return min(distance, FARTHEST)
 
 
-@dataclass(frozen=True, slots=True)
-class Release:
-    """One release's estimate on one claim.
-
-    ``name`` is its line-up in the ledger, ``line`` that of its first verdict there.
-    """
-
-    name: str
-    estimate: float
-    line: int
-    weights_sha: str = ""
-
-
 def next_of(earlier: Sequence[float], scale: Scale, alpha: float) -> Forecast:
     """The forecast of the release after these, at its share of ``alpha``.
 

@@ -155,8 +155,8 @@ def test_many_errors_are_cut_and_take_no_time(refusal: Refusal) -> None:
 
 def test_long_values_are_clipped(refusal: Refusal) -> None:
     (error,) = refusal(("metric: accuracy", "metric: " + "a" * 20_000)).errors
-    assert len(error.message) < 120
-    assert all(len(line) < 130 for line in error.render().splitlines())
+    assert len(error.message) < 130
+    assert all(len(line) < 160 for line in error.render().splitlines())
 
 
 def test_crlf_keeps_positions(refusal: Refusal, spec: str) -> None:

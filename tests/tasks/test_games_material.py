@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import chess
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pytest_mesa.tasks.games import sets
@@ -34,12 +34,15 @@ def walked(seed: int, plies: int) -> chess.Board:
 
 
 def plain(board: chess.Board, depth: int) -> int:
-    """Material by full enumeration, the last plies' captures followed, without any cut."""
+    """Material by full enumeration, the last plies' captures followed, without any cut.
+
+    A stalemate is seen where all moves are looked at; among captures it is as quiet as any.
+    """
     if board.is_checkmate():
         return -MATE
     moves = list(board.legal_moves)
     if not moves:
-        return 0
+        return 0 if depth > 0 else material(board)
     worths = [] if depth > 0 or board.is_check() else [material(board)]
     if depth <= 0 and not board.is_check():
         moves = list(board.generate_legal_captures())
@@ -52,6 +55,7 @@ def plain(board: chess.Board, depth: int) -> int:
 
 @settings(max_examples=8, deadline=None)
 @given(st.integers(0, 10_000), st.integers(120, 200))
+@example(2081, 139)  # a stalemate among captures
 def test_cuts_change_no_value(seed: int, plies: int) -> None:
     board = walked(seed, plies)
     if len(board.piece_map()) > 14:

@@ -13,8 +13,9 @@ from pytest_mesa.verdicts.evidence import EvidenceError
 from pytest_mesa.verdicts.scaling.breakthroughs import breakthroughs
 from pytest_mesa.verdicts.scaling.forms import STEP, held_out
 from pytest_mesa.verdicts.scaling.ladder import Ladder
-from pytest_mesa.verdicts.scaling.planted import BIMODAL, DECADES, SMOOTH, plant
-from pytest_mesa.verdicts.scaling.planted import STEP as PLANTED_STEP
+from pytest_mesa.verdicts.scaling.names import BIMODAL, SMOOTH
+from pytest_mesa.verdicts.scaling.names import STEP as PLANTED_STEP
+from pytest_mesa.verdicts.scaling.planted import DECADES, plant
 from pytest_mesa.verdicts.scaling.reading import sharper_by, widest_seen
 from pytest_mesa.verdicts.scaling.transition import transition
 from pytest_mesa.verdicts.scaling.window import (

@@ -7,14 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pytest_mesa.verdicts.scaling.names import BIMODAL, STEP, THRESHOLD
+
 if TYPE_CHECKING:
     from jaxtyping import Float
-
-STEP, SMOOTH, BIMODAL, THRESHOLD = (
-    *("planted-step", "planted-smooth"),
-    *("planted-bimodal", "planted-threshold"),
-)
-PLANTS = (STEP, SMOOTH, BIMODAL, THRESHOLD)
 
 # Eight sizes over two decades and five seeds each, as the trained ladders have.
 DECADES = np.linspace(3.09, 5.11, 8)
