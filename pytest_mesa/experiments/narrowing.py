@@ -104,14 +104,14 @@ def _in_own_terms(prediction: Prediction, released: str | None) -> Plan:
 def _in_words(prediction: Prediction, asked: list[Handle]) -> Plan:
     """A released model that reads text, beside the spec's controls with some made of itself.
 
-    It is read only where it can play; then so are its twins, with and without what is planted.
+    Where it can't play it is glanced at, and those controls are left out.
     """
     kept = tuple(each for each in prediction.subjects if not each.released)
     plain = _in_own_terms(prediction.model_copy(update={"subjects": kept}), None)
     able = {handle.label: parts.competence(prediction, handle) for handle in asked}
 
     def gathered(handle: Handle, label: str, *first: Cell) -> Cell:
-        read = parts.scores(prediction, handle, able=able[label])
+        read = parts.scores(prediction, handle, able=able[label], glanced=bool(first))
         return measurement_cell(handle, (*first, read), "least")
 
     def made(plant: str | None) -> tuple[Cell, ...]:

@@ -72,11 +72,14 @@ def asked_of(subject: Any, params: Mapping[str, Json], told: Any) -> Sequence[As
 def reading(params: Mapping[str, Json], inputs: tuple[Result, ...], _folder: Path) -> Payload:
     """Bad mass at every depth, position by position, and where the choice settles.
 
-    Nothing is read of a model that reads text and can't play: its verdict does not wait for it.
+    A model that reads text and can't play is only glanced at, to describe it, and controls made
+    of it are not read: its verdict does not wait for them.
     """
     rest = inputs[params["own"] :]
     if "able" in params and not is_able(params, rest[-1]):
-        return {"read": {}, "weights_sha": rest[-1].payload["weights_sha"]}
+        if not params["glance"]:
+            return {"read": {}, "weights_sha": rest[-1].payload["weights_sha"]}
+        params = glancing(params)
     subject = subject_of(params, inputs)
     found: Payload = {}
     for asked in asked_of(subject, params, rest[0].payload if rest else None):
@@ -85,6 +88,14 @@ def reading(params: Mapping[str, Json], inputs: tuple[Result, ...], _folder: Pat
             for part, values in read.items():
                 before[part] += values
     return {"read": found, "weights_sha": subject.weights_sha}
+
+
+def glancing(params: Mapping[str, Json]) -> dict[str, Any]:
+    """What is asked of a model that can't play: a few games that decide, told in one way."""
+    few = {"fit": params["glance"], "count": params["glance"]}
+    ways = {game: ways[:1] for game, ways in params["templates"].items()}
+    games = [game for game in params["games"] if game in params["judged"]] or params["games"][:1]
+    return {**params, **few, "templates": ways, "games": games}
 
 
 def _read(asked: Asked, params: Mapping[str, Json]) -> Payload:

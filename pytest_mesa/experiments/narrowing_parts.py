@@ -20,6 +20,7 @@ CELLS = "pytest_mesa.experiments.narrowing_cells"
 TWIN = 1000  # the first seed of twins: controls that are untrained count theirs from 0
 SOURCES = {source.game: source for source in (CHESS, GO)}
 PLIES = [4, 30]  # where competence is asked for
+GLANCE = 2  # games of a model that can't play: enough to have an estimate to show
 
 
 def reads_boards(handle: Handle) -> bool:
@@ -40,6 +41,9 @@ def competence(prediction: Prediction, handle: Handle) -> Cell:
         impl = f"{CELLS}:competence"
         return part_cell("legal-moves", 1, handle, params | told, impl, "competence")
     _require_games(handle)
+    # Slow in words, where only those that decide are asked for.
+    decide = [game for game in spec.games if game in spec.judged] or list(spec.games)
+    games = decide if reads_text(handle) else list(spec.games)
     params |= {
         "settings": [
             {
@@ -47,9 +51,9 @@ def competence(prediction: Prediction, handle: Handle) -> Cell:
                 "templates": list(spec.told.templates.get(game, ())) if reads_text(handle) else [],
                 "plies": PLIES,
             }
-            for game in spec.games
+            for game in games
         ],
-        "archives": {game: SOURCES[game].sha for game in spec.games},
+        "archives": {game: SOURCES[game].sha for game in games},
         "choose": spec.told.choose,
         "able": _able(prediction),
     }
@@ -92,8 +96,18 @@ def positions(prediction: Prediction, *, text: bool) -> Cell:
     return Cell("narrowing-positions", 1, params, impl, (), f"positions of {', '.join(spec.games)}")
 
 
-def reading(prediction: Prediction, handle: Handle, count: int, able: Cell | None = None) -> Cell:
-    """A net read at every depth; what its handle plants is planted in the reading."""
+def reading(
+    prediction: Prediction,
+    handle: Handle,
+    count: int,
+    able: Cell | None = None,
+    *,
+    glanced: bool = True,
+) -> Cell:
+    """A net read at every depth; what its handle plants is planted in the reading.
+
+    ``able`` is the competence of a model that reads text; where it has none it is glanced at.
+    """
     spec: Narrowing = prediction.experiment
     bare, plant = unplanted(handle)
     params: dict[str, Any] = {
@@ -116,6 +130,8 @@ def reading(prediction: Prediction, handle: Handle, count: int, able: Cell | Non
         more = (*more, able)
         params |= {
             "able": _able(prediction),
+            "glance": GLANCE if glanced else 0,
+            "judged": list(spec.judged),
             "fit": spec.told.games,
             "templates": {game: list(ways) for game, ways in spec.told.templates.items()},
         }
@@ -147,12 +163,17 @@ def untrained(handle: Handle, seed: int = 0) -> Handle:
 
 
 def scores(
-    prediction: Prediction, handle: Handle, count: int | None = None, able: Cell | None = None
+    prediction: Prediction,
+    handle: Handle,
+    count: int | None = None,
+    able: Cell | None = None,
+    *,
+    glanced: bool = True,
 ) -> Cell:
     """What a net narrows beyond its twins, which are read once for all."""
     spec: Narrowing = prediction.experiment
     full = spec.told.games if able else prediction.verdict.budget
-    own = reading(prediction, handle, count or full, able)
+    own = reading(prediction, handle, count or full, able, glanced=glanced)
     floors = [reading(prediction, twin, full, able) for twin in twins(handle, spec.twins)]
     return Cell(
         kind="narrowing-scores",

@@ -12,7 +12,7 @@ from pytest_mesa.experiments.lineup import plan_lineup
 from pytest_mesa.registry.kinds_narrowing import Narrowing
 from pytest_mesa.registry.models import Prediction
 from pytest_mesa.runs.cells import Cell
-from pytest_mesa.subjects.errors import SubjectError
+from pytest_mesa.subjects.errors import SubjectError, UnsuitedError
 from pytest_mesa.subjects.games_recipes import FAMILY
 from pytest_mesa.subjects.handles import Handle
 from pytest_mesa.subjects.plants import GAIN, LADDERS, unplanted, with_narrowing
@@ -25,10 +25,11 @@ def plan(prediction: Prediction, released: str | None) -> Plan:
     """Readings of every rung of every ladder.
 
     Raises:
-        SubjectError: a subject or control that is no ladder.
+        UnsuitedError: a released model, which is no ladder.
+        SubjectError: a subject or control that is none.
     """
-    if released:
-        raise SubjectError(
+    if released and any(each.released for each in prediction.subjects):
+        raise UnsuitedError(
             f"{released} is one model, and the question 'skill' compares the rungs of a ladder: "
             "train a recipe that keeps nets on the way"
         )

@@ -154,7 +154,7 @@ def test_what_is_no_ladder_is_refused(old: str, new: str, says: str) -> None:
 
 def test_one_released_model_is_no_ladder() -> None:
     with pytest.raises(SubjectError, match="is one model"):
-        STUDY.plan(prediction(SPEC), "hf:some/model")
+        STUDY.plan(prediction(SPEC.replace("}]\ncomp", "}, {released: true}]\ncomp")), "hf:a/b")
 
 
 def test_a_ladders_plant_is_refused_where_single_nets_are_read() -> None:

@@ -29,6 +29,8 @@ from pytest_mesa.subjects.plants import NARROWING, unplanted
 torch.set_num_threads(1)
 needs_maia = pytest.mark.skipif(not installed("maia-1900"), reason="the extra models")
 
+needs_smollm2 = pytest.mark.skipif(not installed("smollm2-135m"), reason="the extra models")
+
 SPEC = """\
 prediction: narrows
 title: t
@@ -198,12 +200,40 @@ def test_words_are_read_where_the_move_stands_and_options_are_moves_first_tokens
     assert said == legal
 
 
-def test_a_model_that_cannot_play_is_not_read() -> None:
+def test_a_model_that_cannot_play_is_glanced_at_and_controls_made_of_it_are_not_read(
+    told: dict[str, Any],
+) -> None:
     able = Result("", {"competence": [0.0] * 50, "weights_sha": "w"}, Path())
     rule = {"metric": "legal-rate", "at_least": 0.8, "budget": 100}
-    params = PARAMS | {"able": {"competence": rule, "alpha": 0.05}}
-    told = Result("", {}, Path())
-    assert narrowing_cells.reading(params, (told, able), Path())["read"] == {}
+    params = PARAMS | {
+        "able": {"competence": rule, "alpha": 0.05},
+        "glance": 0,
+        "judged": ["chess"],
+        "games": ["chess", "go"],
+        "templates": {"chess": ["uci-position", "pgn-bare"], "go": ["sgf-full"]},
+        "fit": 30,
+    }
+    given = (Result("", told, Path()), able)
+    assert narrowing_cells.reading(params, given, Path())["read"] == {}
+    few = narrowing_cells.glancing(params | {"glance": 2})
+    assert (few["fit"], few["count"], few["games"]) == (2, 2, ["chess"])
+    (asked,) = texts(Words(), few, told)  # type: ignore[arg-type]
+    assert asked.units == [0] * 4 + [1] * 4
+
+
+@needs_smollm2
+def test_a_model_that_reads_text_is_held_to_controls_made_of_itself() -> None:
+    text = SPEC.replace("[{recipe: two-game-decoder}]", "[{released: true}]")
+    made = STUDY.plan(prediction(text), "bundled:smollm2-135m")
+    ((able, scored),) = (cell.inputs for cell in made.subjects)
+    assert [each["game"] for each in able.params["settings"]] == ["chess"]
+    glances = [each.params["glance"] for each in scored.inputs]
+    assert glances == [narrowing_parts.GLANCE] * 3
+    own = [c for cells in (made.must_detect, made.must_not_detect) for c in cells[1:]]
+    assert len(own) == 3
+    for control in own:
+        (read, *_) = control.inputs[0].inputs
+        assert (read.params["glance"], read.params["subject"]["shuffled"]) == (0, 0)
 
 
 def plan(text: str = SPEC) -> Any:
