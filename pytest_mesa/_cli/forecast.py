@@ -16,7 +16,8 @@ from pytest_mesa.ledger.releases import before, releases, stated, statement
 from pytest_mesa.ledger.results import render
 from pytest_mesa.registry.files import write_atomically
 from pytest_mesa.registry.loader import LoadedPrediction, collect
-from pytest_mesa.verdicts.forecast import LEAST, Forecast, Release, Scale, next_of
+from pytest_mesa.verdicts.forecast import LEAST, Forecast, Scale, next_of
+from pytest_mesa.verdicts.releases import Release
 
 DAMAGED = 12
 
