@@ -73,7 +73,7 @@ class CircuitOverlap(Closed):
     choose: int = Field(
         6, ge=2, le=1000, description="Batches that the circuits' size and the scales are set on."
     )
-    batches: int = Field(20, ge=10, le=10_000, description="Batches that a subject is measured on.")
+    batches: int = Field(24, ge=10, le=10_000, description="Batches that a subject is measured on.")
     control: int = Field(20, ge=10, le=10_000, description="Batches that a control is measured on.")
     control_setting: Literal[0, 1] = Field(1, description="The setting whose twins are controls.")
     games: int = Field(4, ge=2, le=100, description="Games in a half of a batch.")
