@@ -25,7 +25,7 @@ from pytest_mesa.runs.cells import Cell, Result
 from pytest_mesa.subjects import ladders
 from pytest_mesa.subjects.errors import SubjectError
 from pytest_mesa.subjects.handles import Handle
-from pytest_mesa.subjects.recipes import LADDER_SEEDS, LADDERS
+from pytest_mesa.subjects.recipes import LADDERS
 from pytest_mesa.subjects.schemes import untrained_twin
 from pytest_mesa.verdicts.bounds import Bounds, Landing, edge, in_indifference_zone, landing
 from pytest_mesa.verdicts.evidence import Evidence, Interval, Measurement
@@ -111,11 +111,12 @@ def _ladder(prediction: Prediction, handle: Handle) -> Cell:
         }
         impl = f"{CELLS}:planted"
         return Cell("planted-ladder", 1, params, impl, label=f"plant · {handle.label}")
-    rungs = ladders.nets(handle.params["name"])
+    first, seeds = handle.params["first"], handle.params["per-size"]
+    rungs = ladders.nets(handle.params["name"], first, seeds)
     return Cell(
         kind="ladder",
         version=1,
-        params={"seeds": LADDER_SEEDS},
+        params={"seeds": seeds},
         impl=f"{CELLS}:gather",
         inputs=tuple(_net(prediction, handle, net) for rung in rungs for net in rung),
         label=f"gather · {handle.label}",
@@ -128,7 +129,7 @@ def _net(prediction: Prediction, ladder: Handle, net: Handle) -> Cell:
         "twin": twin.params if twin else None,
         "task": LADDERS[ladder.params["name"]][0].task.model_dump(mode="json"),
         "paper": prediction.experiment.paper,
-        "shown": prediction.competence.budget // LADDER_SEEDS,
+        "shown": prediction.competence.budget // ladder.params["per-size"],
         "seed": prediction.seed,
     }
     return part_cell("ladder-net", 1, net, params, f"{CELLS}:net", "ladder")

@@ -16,7 +16,10 @@ from pytest_mesa.runs.cells import Json, Result
 from pytest_mesa.subjects.errors import SubjectError
 from pytest_mesa.subjects.handles import Handle, Scheme
 from pytest_mesa.subjects.recipes import LADDER_SEEDS, LADDERS, training_cell
-from pytest_mesa.verdicts.scaling.names import PLANTS
+from pytest_mesa.verdicts.scaling.names import LEAST_SEEDS, PLANTS
+
+FIRST, PER_SIZE = "first-seed", "seeds-per-size"
+MOST_SEEDS = 1000
 
 
 def ladder_handles(spec: SubjectSpec) -> tuple[Handle, ...]:
@@ -30,27 +33,55 @@ def ladder_handles(spec: SubjectSpec) -> tuple[Handle, ...]:
     if name not in known:
         hint = did_you_mean(name, known) or f"there are {', '.join(known)}"
         raise SubjectError(f"no ladder is called {name!r}; {hint}")
-    if spec.options or spec.untrained:
-        raise SubjectError("a ladder is neither untrained nor has it options")
-    if name in LADDERS and spec.seeds > 1:
-        raise SubjectError(f"the ladder {name!r} has {LADDER_SEEDS} seeds of its own at each size")
-    params = {"scheme": "ladder", "planted" if name in PLANTS else "name": name}
+    if spec.untrained:
+        raise SubjectError("a ladder is not untrained", at=("untrained",))
     if name in LADDERS:
-        return (Handle(f"ladder {name}", params),)
+        if spec.seeds > 1:
+            raise SubjectError(
+                f"the ladder {name!r} is one subject: say how many nets of each size it has by "
+                f"options: {{{PER_SIZE}: {spec.seeds}}}"
+            )
+        start, count = _seeds(spec)
+        return (
+            Handle(
+                f"ladder {name}",
+                {"scheme": "ladder", "name": name, "first": start, "per-size": count},
+            ),
+        )
+    if spec.options:
+        raise SubjectError("a planted ladder has no options")
     return tuple(
-        Handle(f"ladder {name}" + (f" {seed}" if spec.seeds > 1 else ""), {**params, "seed": seed})
+        Handle(
+            f"ladder {name}" + (f" {seed}" if spec.seeds > 1 else ""),
+            {"scheme": "ladder", "planted": name, "seed": seed},
+        )
         for seed in range(spec.seeds)
     )
 
 
-def nets(name: str) -> tuple[tuple[Handle, ...], ...]:
+def _seeds(spec: SubjectSpec) -> tuple[int, int]:
+    """The first seed and the number of seeds of a ladder of nets."""
+    asked = {FIRST: 0, PER_SIZE: LADDER_SEEDS, **spec.options}
+    least = {FIRST: 0, PER_SIZE: LEAST_SEEDS}
+    for option, value in asked.items():
+        if option not in least:
+            raise SubjectError(f"a ladder has no option {option!r}; it has {FIRST}, {PER_SIZE}")
+        if type(value) is not int or not least[option] <= value <= MOST_SEEDS:
+            raise SubjectError(
+                f"options.{option}: expected a whole number from {least[option]} to {MOST_SEEDS}, "
+                f"found {value!r}"
+            )
+    return int(asked[FIRST]), int(asked[PER_SIZE])
+
+
+def nets(name: str, first: int, per_size: int) -> tuple[tuple[Handle, ...], ...]:
     """A ladder's nets as subjects of their own: rungs, smallest first, and the seeds of each."""
     return tuple(
         tuple(
             Handle(
                 f"{recipe.name} seed {seed}", {"scheme": "recipe"}, (training_cell(recipe, seed),)
             )
-            for seed in range(LADDER_SEEDS)
+            for seed in range(first, first + per_size)
         )
         for recipe in LADDERS[name]
     )

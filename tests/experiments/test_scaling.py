@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from study_runs import prediction, run
 
-from pytest_mesa.experiments import scaling, scaling_cells
+from pytest_mesa.experiments import scaling_cells
 from pytest_mesa.experiments.scaling import STUDY
 from pytest_mesa.registry.errors import SpecErrors
+from pytest_mesa.registry.models import SubjectSpec
 from pytest_mesa.subjects import ladders
 from pytest_mesa.subjects.base import Subject
 from pytest_mesa.subjects.decoder import untrained
@@ -150,16 +151,18 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> str:
         for d in (4, 6, 9, 14, 21, 31)
     )
     monkeypatch.setitem(LADDERS, "tiny", recipes)
-    for module in (ladders, scaling):
-        monkeypatch.setattr(module, "LADDER_SEEDS", 3)
     monkeypatch.setattr(scaling_cells, "ANSWERED", 200)
     for name in ("FIT", "CHOOSE", "MEASURE"):
         monkeypatch.setattr(scaling_cells, name, 100)
     return "tiny"
 
 
+THREE = '", options: {seeds-per-size: 3}'
+
+
 def test_nets_are_followed_size_by_size(tmp_path: Path, tiny: str) -> None:
-    spec = prediction(ALONE.replace("SUBJECT", tiny).replace("accuracy, papers", "decodability"))
+    text = ALONE.replace('SUBJECT"', tiny + THREE).replace("accuracy, papers", "decodability")
+    spec = prediction(text)
     evidence, verdict = run(spec, tmp_path)
     (subject,) = evidence.subjects
     table = subject.detail["ladder"]
@@ -218,7 +221,8 @@ def test_ladders_span_two_decades_in_even_steps() -> None:
 
 
 def test_a_ladder_names_its_nets_and_their_twins() -> None:
-    rungs = ladders.nets("knapsack-scaled-steps")
+    (handle,) = ladders.ladder_handles(SubjectSpec(ref="ladder:knapsack-scaled-steps"))
+    rungs = ladders.nets("knapsack-scaled-steps", handle.params["first"], handle.params["per-size"])
     assert [len(rung) for rung in rungs] == [LADDER_SEEDS] * 8
     net = rungs[2][1]
     assert net.inputs == (training_cell(LADDERS["knapsack-scaled-steps"][2], 1),)
@@ -228,6 +232,19 @@ def test_a_ladder_names_its_nets_and_their_twins() -> None:
         ladders.no_net({"name": "knapsack-fixed-steps"}, ())
 
 
+SUBJECT, NETS = '"ladder:SUBJECT"', '"ladder:knapsack-fixed-steps"'
+
+
+def test_a_ladder_takes_as_many_fresh_seeds_as_asked_for(tiny: str) -> None:
+    spec = SubjectSpec(ref=f"ladder:{tiny}", options={"first-seed": 5, "seeds-per-size": 4})
+    (handle,) = ladders.ladder_handles(spec)
+    rungs = ladders.nets(tiny, handle.params["first"], handle.params["per-size"])
+    assert [len(rung) for rung in rungs] == [4] * 6
+    assert [net.inputs for net in rungs[0]] == [
+        (training_cell(LADDERS[tiny][0], seed),) for seed in (5, 6, 7, 8)
+    ]
+
+
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
@@ -235,7 +252,15 @@ def test_a_ladder_names_its_nets_and_their_twins() -> None:
         ("ladder:SUBJECT", "ladder:knapsack-fixed-step", "did you mean 'knapsack-fixed-steps'"),
         ("ladder:SUBJECT", "scripted:exact", "asks in ladders of many nets"),
         ('ref: "ladder:planted-smooth"', "compiled: prefix-dp", "asks in ladders"),
-        ('"ladder:SUBJECT"', '"ladder:knapsack-fixed-steps", seeds: 2', "5 seeds of its own"),
+        (
+            '"ladder:SUBJECT"',
+            '"ladder:knapsack-fixed-steps", seeds: 2',
+            "options: {seeds-per-size: 2}",
+        ),
+        (SUBJECT, f"{NETS}, options: {{seeds: 3}}", "no option 'seeds'; it has first-seed"),
+        (SUBJECT, f"{NETS}, options: {{seeds-per-size: 2}}", "a whole number from 3 to 1000"),
+        (SUBJECT, f"{NETS}, options: {{first-seed: true}}", "a whole number from 0"),
+        (SUBJECT, f"{SUBJECT}, options: {{first-seed: 3}}", "a planted ladder has no options"),
     ],
 )
 def test_what_is_no_ladder_is_refused(old: str, new: str, said: str) -> None:

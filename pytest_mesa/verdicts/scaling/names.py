@@ -1,4 +1,6 @@
-"""The planted ladders' names, apart from what draws them: planning takes no numpy."""
+"""What planning a ladder takes, apart from what computes with it: planning takes no numpy."""
+
+LEAST_SEEDS = 3  # of each size
 
 STEP, SMOOTH, BIMODAL, THRESHOLD = (
     *("planted-step", "planted-smooth"),
