@@ -22,8 +22,8 @@ from pytest_mesa.experiments.base import Plan
 from pytest_mesa.experiments.lineup import part_cell, plan_lineup, read_lineup
 from pytest_mesa.registry.models import Prediction, VerdictRule
 from pytest_mesa.runs.cells import Cell, Result
-from pytest_mesa.subjects import ladders
-from pytest_mesa.subjects.errors import SubjectError
+from pytest_mesa.subjects import knapsack_nets, ladders
+from pytest_mesa.subjects.errors import SubjectError, UnsuitedError
 from pytest_mesa.subjects.handles import Handle
 from pytest_mesa.subjects.recipes import LADDERS
 from pytest_mesa.subjects.schemes import untrained_twin
@@ -93,9 +93,10 @@ def _check(prediction: Prediction, released: str | None) -> None:
             at=("verdict", "predicted"),
         )
     if released is not None and not released.startswith("ladder:"):
-        raise SubjectError(
+        raise UnsuitedError(
             f"the experiment 'scaling' follows nets of many sizes, and {released} is one model; "
-            f"name a ladder: {', '.join(f'ladder:{name}' for name in LADDERS)}"
+            f"name a ladder: {', '.join(f'ladder:{name}' for name in LADDERS)}, or ladder:DIR of "
+            "a directory with one saved net a folder"
         )
 
 
@@ -111,12 +112,12 @@ def _ladder(prediction: Prediction, handle: Handle) -> Cell:
         }
         impl = f"{CELLS}:planted"
         return Cell("planted-ladder", 1, params, impl, label=f"plant · {handle.label}")
-    first, seeds = handle.params["first"], handle.params["per-size"]
-    rungs = ladders.nets(handle.params["name"], first, seeds)
+    rungs = ladders.nets(handle)
+    sizes = handle.params.get("sizes")
     return Cell(
         kind="ladder",
         version=1,
-        params={"seeds": seeds},
+        params={"seeds": len(rungs[0])} | ({"sizes": sizes} if sizes else {}),
         impl=f"{CELLS}:gather",
         inputs=tuple(_net(prediction, handle, net) for rung in rungs for net in rung),
         label=f"gather · {handle.label}",
@@ -124,10 +125,10 @@ def _ladder(prediction: Prediction, handle: Handle) -> Cell:
 
 
 def _net(prediction: Prediction, ladder: Handle, net: Handle) -> Cell:
-    twin = untrained_twin(net)
+    twin = untrained_twin(net) or knapsack_nets.untrained_twin(net)
     params = {
-        "twin": twin.params if twin else None,
-        "task": LADDERS[ladder.params["name"]][0].task.model_dump(mode="json"),
+        "twin": twin.params,
+        "task": ladders.task(ladder).model_dump(mode="json"),
         "paper": prediction.experiment.paper,
         "shown": prediction.competence.budget // ladder.params["per-size"],
         "seed": prediction.seed,

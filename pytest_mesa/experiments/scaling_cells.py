@@ -106,8 +106,9 @@ def gather(params: Mapping[str, Json], inputs: tuple[Result, ...], _folder: Path
     seeds = params["seeds"]
     payloads = [result.payload for result in inputs]
     rows = [payloads[start : start + seeds] for start in range(0, len(payloads), seeds)]
+    sizes = params.get("sizes") or [row[0]["parameters"] for row in rows]
     ladder = {
-        "decades": [round(float(np.log10(row[0]["parameters"])), 4) for row in rows],
+        "decades": [round(float(np.log10(size)), 4) for size in sizes],
         "measures": {
             name: [[round(one["measures"][name], 5) for one in row] for row in rows]
             for name in payloads[0]["measures"]

@@ -6,6 +6,7 @@ is asked is what the nets trained here are asked.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +20,8 @@ from pytest_mesa.subjects.handles import Handle, Scheme
 if TYPE_CHECKING:
     from pytest_mesa.subjects.base import Subject
 
+# What of a configuration decides how a net looks before training.
+SHAPE = ("n_embd", "n_layer", "n_head", "n_inner", "n_positions", "activation_function")
 MODULE = "pytest_mesa.subjects.knapsack_nets"
 
 
@@ -50,6 +53,22 @@ def net_handles(spec: SubjectSpec) -> tuple[Handle, ...]:
     return (Handle(folder.name, {"scheme": "knapsack", "files": files}, (checked,)),)
 
 
+def untrained_twin(handle: Handle) -> Handle:
+    """A net of a saved one's shape before any training.
+
+    Raises:
+        SubjectError: its config.json names no shape.
+    """
+    (checked,) = handle.inputs
+    path = Path(checked.context["folder"]) / "config.json"
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))
+        shape = {name: told.get(name) for name in SHAPE}
+    except (OSError, ValueError, AttributeError) as error:
+        raise SubjectError(f"{path} can't be read ({error})") from error
+    return Handle(f"{handle.label}, untrained", {"scheme": "knapsack", "untrained": shape})
+
+
 def check(params: Mapping[str, Json], inputs: tuple[Result, ...], _folder: Path) -> dict[str, Json]:
     """Load the net once, so that what is wrong with it is told before anything is measured.
 
@@ -62,14 +81,34 @@ def check(params: Mapping[str, Json], inputs: tuple[Result, ...], _folder: Path)
     return {"weights_sha": joint_sha({path.name: file_sha([path]) for path in weights})}
 
 
-def net(_params: Mapping[str, Json], inputs: tuple[Result, ...]) -> Subject:
+def net(params: Mapping[str, Json], inputs: tuple[Result, ...]) -> Subject:
     """The net of a handle.
 
     Raises:
         SubjectError: it is no knapsack decoder, or its files have changed.
     """
+    if "untrained" in params:
+        return _untrained(params["untrained"])
     (checked,) = inputs
     return _load(checked.context)
+
+
+def _untrained(shape: Mapping[str, Json]) -> Subject:
+    import torch
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    from pytest_mesa.subjects.base import Subject
+    from pytest_mesa.subjects.decoder import KnapsackDecoder
+    from pytest_mesa.tasks.knapsack import tokens
+
+    given = {name: value for name, value in shape.items() if value is not None}
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            model = GPT2LMHeadModel(GPT2Config(vocab_size=tokens.VOCABULARY, **given))
+    except Exception as error:  # transformers raises whatever it meets in a foreign shape
+        raise SubjectError(f"no net can be built of the shape {given} ({error})") from error
+    return Subject("untrained", KnapsackDecoder(model, "full"))
 
 
 def _load(context: Mapping[str, Json]) -> Subject:

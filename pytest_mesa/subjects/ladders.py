@@ -11,11 +11,14 @@ from collections.abc import Mapping
 from typing import NoReturn
 
 from pytest_mesa.registry.errors import did_you_mean
+from pytest_mesa.registry.kinds import KnapsackTask
 from pytest_mesa.registry.models import SubjectSpec
 from pytest_mesa.runs.cells import Json, Result
 from pytest_mesa.subjects.errors import SubjectError
 from pytest_mesa.subjects.handles import Handle, Scheme
-from pytest_mesa.subjects.recipes import LADDER_SEEDS, LADDERS, training_cell
+from pytest_mesa.subjects.knapsack_nets import net_handles
+from pytest_mesa.subjects.recipes import LADDER_SEEDS, LADDERS, TASK, training_cell
+from pytest_mesa.subjects.saved_ladders import PARAMETERS, is_folder, saved_ladder
 from pytest_mesa.verdicts.scaling.names import LEAST_SEEDS, PLANTS
 
 FIRST, PER_SIZE = "first-seed", "seeds-per-size"
@@ -26,15 +29,17 @@ def ladder_handles(spec: SubjectSpec) -> tuple[Handle, ...]:
     """The ladder that a reference names, as one subject.
 
     Raises:
-        SubjectError: there is no such ladder, or it is given options or seeds.
+        SubjectError: there is no such ladder, or it is given options or seeds that it has not.
     """
     name = str(spec.ref).partition(":")[2]
-    known = (*LADDERS, *PLANTS)
-    if name not in known:
-        hint = did_you_mean(name, known) or f"there are {', '.join(known)}"
-        raise SubjectError(f"no ladder is called {name!r}; {hint}")
     if spec.untrained:
         raise SubjectError("a ladder is not untrained", at=("untrained",))
+    known = (*LADDERS, *PLANTS)
+    if name not in known and is_folder(name):
+        return (_saved_handle(name, spec),)
+    if name not in known:
+        hint = did_you_mean(name, known) or f"there are {', '.join(known)}"
+        raise SubjectError(f"no ladder is called {name!r}; {hint}, or a directory of saved nets")
     if name in LADDERS:
         if spec.seeds > 1:
             raise SubjectError(
@@ -59,6 +64,24 @@ def ladder_handles(spec: SubjectSpec) -> tuple[Handle, ...]:
     )
 
 
+def _saved_handle(name: str, spec: SubjectSpec) -> Handle:
+    """A directory's nets as one subject; each is known by the hash of its files."""
+    if spec.seeds > 1 or spec.options:
+        raise SubjectError(f"{spec.ref}: saved nets take neither seeds nor options")
+    found = saved_ladder(name)
+    sizes = None if found.axis == PARAMETERS else list(found.sizes)
+    along = "" if sizes is None else f" by {found.axis}"
+    return Handle(
+        f"ladder {found.folder.name}{along}",
+        {
+            "scheme": "ladder",
+            "saved": [[str(net) for net in rung] for rung in found.rungs],
+            "sizes": sizes,
+            "per-size": len(found.rungs[0]),
+        },
+    )
+
+
 def _seeds(spec: SubjectSpec) -> tuple[int, int]:
     """The first seed and the number of seeds of a ladder of nets."""
     asked = {FIRST: 0, PER_SIZE: LADDER_SEEDS, **spec.options}
@@ -74,17 +97,31 @@ def _seeds(spec: SubjectSpec) -> tuple[int, int]:
     return int(asked[FIRST]), int(asked[PER_SIZE])
 
 
-def nets(name: str, first: int, per_size: int) -> tuple[tuple[Handle, ...], ...]:
+def nets(ladder: Handle) -> tuple[tuple[Handle, ...], ...]:
     """A ladder's nets as subjects of their own: rungs, smallest first, and the seeds of each."""
+    told = ladder.params
+    if "saved" in told:
+        return tuple(tuple(_saved(folder) for folder in rung) for rung in told["saved"])
+    seeds = range(told["first"], told["first"] + told["per-size"])
     return tuple(
         tuple(
             Handle(
                 f"{recipe.name} seed {seed}", {"scheme": "recipe"}, (training_cell(recipe, seed),)
             )
-            for seed in range(first, first + per_size)
+            for seed in seeds
         )
-        for recipe in LADDERS[name]
+        for recipe in LADDERS[told["name"]]
     )
+
+
+def _saved(folder: str) -> Handle:
+    (net,) = net_handles(SubjectSpec(ref=f"knapsack:{folder}"))
+    return net
+
+
+def task(ladder: Handle) -> KnapsackTask:
+    """What a ladder's nets were trained on; saved ones are asked what the decoder is."""
+    return LADDERS[ladder.params["name"]][0].task if "name" in ladder.params else TASK
 
 
 def no_net(params: Mapping[str, Json], _inputs: tuple[Result, ...]) -> NoReturn:
@@ -93,7 +130,7 @@ def no_net(params: Mapping[str, Json], _inputs: tuple[Result, ...]) -> NoReturn:
     Raises:
         SubjectError: always.
     """
-    name = params.get("name") or params.get("planted")
+    name = params.get("name") or params.get("planted") or "of saved nets"
     raise SubjectError(f"the ladder {name!r} is many nets, not one that could be loaded")
 
 

@@ -18,7 +18,7 @@ from pytest_mesa.subjects.errors import SubjectError
 
 SCHEMES = (
     *("hf", "gguf", "lc0", "recipe", "compiled", "scripted", "bundled"),
-    *("knapsack", "ladder", "player", "search", "sequence"),
+    *("knapsack", "ladder", "player", "search", "sequence", "told"),
 )
 DTYPES = ("float32", "bfloat16", "float16")
 GGUF, LC0 = ".gguf", ".pb.gz"

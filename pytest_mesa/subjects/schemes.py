@@ -27,6 +27,7 @@ from pytest_mesa.subjects.references import Reference, known_schemes, parse
 from pytest_mesa.subjects.released import BUNDLED, GGUF, HF, LC0
 from pytest_mesa.subjects.search_handles import SEARCH
 from pytest_mesa.subjects.sequences import SEQUENCE
+from pytest_mesa.subjects.told_handles import TOLD
 
 __all__ = ["Handle", "Scheme", "handles", "judged", "reads_text", "scheme", "untrained_twin"]
 
@@ -118,7 +119,7 @@ BUILT_IN = {
     made.name: made
     for made in (
         *(RECIPE, COMPILED, SCRIPTED, HF, GGUF, LC0, BUNDLED),
-        *(KNAPSACK_NET, LADDER, PLAYER, SEARCH, SEQUENCE),
+        *(KNAPSACK_NET, LADDER, PLAYER, SEARCH, SEQUENCE, TOLD),
     )
 }
 

@@ -33,10 +33,10 @@ def results_of(plan: Plan, folder: Path) -> Mapping[Cell, Result]:
     return {cell: outcome for cell, outcome in outcomes.items() if isinstance(outcome, Result)}
 
 
-def run(spec: Prediction, folder: Path) -> tuple[Evidence, Verdict]:
+def run(spec: Prediction, folder: Path, released: str | None = None) -> tuple[Evidence, Verdict]:
     """A prediction's evidence and verdict."""
     study = find_study(spec.experiment.kind)
-    plan = study.plan(spec)
+    plan = study.plan(spec, released)
     evidence = study.read(spec, plan, results_of(plan, folder))
     return evidence, decide(spec.verdict, spec.competence, evidence)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from pytest_mesa.registry.models import SubjectSpec
 from pytest_mesa.subjects import ladders
 from pytest_mesa.subjects.base import Subject
 from pytest_mesa.subjects.decoder import untrained
-from pytest_mesa.subjects.errors import SubjectError
+from pytest_mesa.subjects.errors import SubjectError, UnsuitedError
 from pytest_mesa.subjects.recipes import LADDER_SEEDS, LADDERS, TASK, Recipe, training_cell
 from pytest_mesa.subjects.schemes import untrained_twin
 from pytest_mesa.verdicts.assess import assess
@@ -222,7 +223,7 @@ def test_ladders_span_two_decades_in_even_steps() -> None:
 
 def test_a_ladder_names_its_nets_and_their_twins() -> None:
     (handle,) = ladders.ladder_handles(SubjectSpec(ref="ladder:knapsack-scaled-steps"))
-    rungs = ladders.nets("knapsack-scaled-steps", handle.params["first"], handle.params["per-size"])
+    rungs = ladders.nets(handle)
     assert [len(rung) for rung in rungs] == [LADDER_SEEDS] * 8
     net = rungs[2][1]
     assert net.inputs == (training_cell(LADDERS["knapsack-scaled-steps"][2], 1),)
@@ -238,7 +239,7 @@ SUBJECT, NETS = '"ladder:SUBJECT"', '"ladder:knapsack-fixed-steps"'
 def test_a_ladder_takes_as_many_fresh_seeds_as_asked_for(tiny: str) -> None:
     spec = SubjectSpec(ref=f"ladder:{tiny}", options={"first-seed": 5, "seeds-per-size": 4})
     (handle,) = ladders.ladder_handles(spec)
-    rungs = ladders.nets(tiny, handle.params["first"], handle.params["per-size"])
+    rungs = ladders.nets(handle)
     assert [len(rung) for rung in rungs] == [4] * 6
     assert [net.inputs for net in rungs[0]] == [
         (training_cell(LADDERS[tiny][0], seed),) for seed in (5, 6, 7, 8)
@@ -269,9 +270,30 @@ def test_what_is_no_ladder_is_refused(old: str, new: str, said: str) -> None:
         STUDY.plan(prediction(text))
 
 
+def test_saved_nets_are_followed_along_what_their_index_says(tmp_path: Path, tiny: str) -> None:
+    """Nets of one's own, from ``--mesa-model`` to the verdict."""
+    recipe, sizes = LADDERS[tiny][2], {}
+    for step in (1, 3, 10, 30, 100, 300):
+        for seed in range(3):
+            net = untrained(recipe, seed)
+            net.model.save_pretrained(tmp_path / "nets" / f"{step}-{seed}")
+            sizes[f"{step}-{seed}"] = step
+    (tmp_path / "nets" / "ladder.json").write_text(json.dumps({"axis": "steps", "sizes": sizes}))
+    text = ALONE.replace('{ref: "ladder:SUBJECT"}', "{released: true}")
+    spec = prediction(text.replace("accuracy, papers", "decodability, accuracy"))
+    evidence, verdict = run(spec, tmp_path / "store", f"ladder:{tmp_path / 'nets'}")
+    (subject,) = evidence.subjects
+    table = subject.detail["ladder"]
+    assert table["decades"] == pytest.approx(np.log10([1, 3, 10, 30, 100, 300]), abs=1e-3)
+    # The same three nets stand at every step, so nothing grows.
+    rows = table["measures"]["decodability"]
+    assert all(row == rows[0] for row in rows) and len(set(rows[0])) == 3
+    assert verdict.outcome is Outcome.INCONCLUSIVE
+
+
 def test_one_model_is_no_ladder() -> None:
     text = ALONE.replace('{ref: "ladder:SUBJECT"}', "{released: true}")
-    with pytest.raises(SubjectError, match="follows nets of many sizes, and hf:org/m is one"):
+    with pytest.raises(UnsuitedError, match="follows nets of many sizes, and hf:org/m is one"):
         STUDY.plan(prediction(text), "hf:org/m")
     assert len(STUDY.plan(prediction(text), "ladder:knapsack-fixed-steps").subjects) == 1
 

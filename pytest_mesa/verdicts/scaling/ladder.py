@@ -10,12 +10,10 @@ import numpy as np
 from scipy import stats
 
 from pytest_mesa.verdicts.evidence import EvidenceError
-from pytest_mesa.verdicts.scaling.names import LEAST_SEEDS
+from pytest_mesa.verdicts.scaling.names import LEAST_RUNGS, LEAST_SEEDS
 
 if TYPE_CHECKING:
     from jaxtyping import Float
-
-LEAST_RUNGS = 6
 
 
 @dataclass(frozen=True, eq=False)

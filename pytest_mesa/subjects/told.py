@@ -1,0 +1,259 @@
+"""A chess net in a language model's clothes, a control of everything that is asked in words.
+
+It reads a listing back from token ids. At the squares' tokens of the second telling its stream
+is the chess net's, and its blocks are the chess net's; every token's stream also holds which
+token it is. The next token after a listing is a move's, letter by letter, as likely as the chess
+net's policy makes the legal moves that begin with what is written.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+from torch import Tensor, nn
+from transformers import PretrainedConfig, PreTrainedModel
+
+from pytest_mesa.instruments.stream import Stream
+from pytest_mesa.runs.cells import Json, Result
+from pytest_mesa.subjects.errors import SubjectError
+from pytest_mesa.subjects.language import LanguageModel
+from pytest_mesa.subjects.lc0.load import Lc0Subject
+from pytest_mesa.subjects.listed import Lister
+from pytest_mesa.subjects.provenance import Provenance
+from pytest_mesa.subjects.told_tokens import VOCABULARY, ToldTokenizer
+from pytest_mesa.tasks.games import extra, listings
+from pytest_mesa.tasks.games.listings import LISTINGS, ListingError
+
+if TYPE_CHECKING:
+    import chess
+    from jaxtyping import Float, Int
+    from transformers import PreTrainedTokenizerBase
+
+TOKEN, SEAT = -2, -1  # channels: which token this is, which square of the net's (0 for none)
+OWN = 2  # channels beside the chess net's
+SEATS = 64
+UNHEARD = -700.0  # nats: what the net never says, far below any legal move
+KEPT = 1024  # positions whose entry into the net is remembered
+PROBES = (
+    "rnbqkbnr/pppppppp/8/8/8/8/PPPPPPPP/RNBQKBNR w KQkq - 0 1",
+    "rnbqkbnr/pppp1ppp/8/4p3/4P3/8/PPPP1PPP/RNBQKBNR w KQkq e6 0 2",
+)
+
+
+@dataclass(frozen=True)
+class _Script:
+    """What can be said after one listing: the legal moves as tokens, and their policy indices.
+
+    ``start`` is how many tokens the listing has.
+    """
+
+    start: int
+    indices: Int[Tensor, " move"]
+    moves: Int[Tensor, "move letter"]
+
+
+class _Reader:
+    """Texts in, boards and what can be said of them out; remembers the last ones."""
+
+    def __init__(self, subject: Lc0Subject) -> None:
+        self.subject = subject
+        self.tokenizer = ToldTokenizer()
+        self._scripts: OrderedDict[bytes, _Script] = OrderedDict()
+        self._entries: OrderedDict[bytes, Tensor] = OrderedDict()
+
+    def entry(self, ids: Int[Tensor, " pos"]) -> Float[Tensor, "pos wide"]:
+        """The stream that enters the first block."""
+        return _kept(self._entries, ids, self._entered)
+
+    def script(self, ids: Int[Tensor, " pos"]) -> _Script:
+        """What can be said after a listing whose tokens these are, and whatever follows."""
+        return _kept(self._scripts, ids, self._scripted)
+
+    def _entered(self, ids: Int[Tensor, " pos"]) -> Float[Tensor, "pos wide"]:
+        listing, board, _ = self._read(ids)
+        inner = self.subject.module.entry(self.subject.planes([board]))[0]
+        stream = torch.zeros(len(ids), inner.shape[1] + OWN)
+        stream[:, TOKEN] = ids / VOCABULARY
+        places = self._places(listing, board)
+        seats = torch.tensor([self.subject.square(board, square) for square in range(SEATS)])
+        stream[places, :-OWN] = inner[seats]
+        stream[places, SEAT] = (seats + 1) / SEATS
+        return stream
+
+    def _places(self, listing: listings.Listing, board: chess.Board) -> Int[Tensor, " 64"]:
+        model = cast(LanguageModel, SimpleNamespace(label=self.subject.label, encode=self._encode))
+        return Lister(model, listing).prompt(board.fen(en_passant="fen"))[1][:, -1]
+
+    def _encode(self, texts: list[str]) -> tuple[list[Tensor], list[Tensor], None]:
+        rows = [torch.tensor(self.tokenizer(text)["input_ids"]) for text in texts]
+        return rows, [torch.ones(len(row), dtype=torch.bool) for row in rows], None
+
+    def _scripted(self, ids: Int[Tensor, " pos"]) -> _Script:
+        _, board, written = self._read(ids)
+        text = self.tokenizer.decode(ids.tolist())
+        start = len(self.tokenizer(text.removesuffix(written))["input_ids"])
+        legal = self.subject.legal(board)
+        said = [self.tokenizer(f" {move.uci()}")["input_ids"] for move in legal]
+        longest = max(map(len, said), default=0) + 1
+        moves = torch.tensor([row + [0] * (longest - len(row)) for row in said], dtype=torch.long)
+        return _Script(start, torch.tensor(list(legal.values())), moves.view(len(said), longest))
+
+    def _read(self, ids: Int[Tensor, " pos"]) -> tuple[listings.Listing, chess.Board, str]:
+        try:
+            found, fen, written = listings.read(self.tokenizer.decode(ids.tolist()))
+        except ListingError as error:
+            raise SubjectError(
+                f"{self.subject.label} in words reads whole listings of a position alone: {error}"
+            ) from error
+        return found, extra.chess().Board(fen), written
+
+
+def _kept(store: OrderedDict[bytes, Any], ids: Tensor, make: Any) -> Any:
+    key = ids.numpy().tobytes()
+    if key not in store:
+        store[key] = make(ids)
+        if len(store) > KEPT:
+            store.popitem(last=False)
+    return store[key]
+
+
+class ToldBlock(nn.Module):
+    """A chess net's block, at the squares' tokens."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, stream: Float[Tensor, "batch pos wide"]) -> Float[Tensor, "batch pos wide"]:
+        """The stream behind the block; other tokens stay as they are."""
+        rows, at = seated(stream)
+        moved = stream.clone()
+        moved[rows, at, :-OWN] = self.inner(stream[rows, at, :-OWN])
+        return moved
+
+
+def seated(
+    stream: Float[Tensor, "batch pos wide"],
+) -> tuple[Int[Tensor, "batch 1"], Int[Tensor, "batch 64"]]:
+    """Index of the tokens that hold the chess net's squares, in its own order."""
+    seats = stream[..., SEAT]
+    found = torch.where(seats > 0, seats, torch.inf).topk(SEATS, dim=1, largest=False)
+    return torch.arange(len(stream))[:, None], found.indices
+
+
+class ToldNet(PreTrainedModel):
+    """The net on token ids, called as any Hugging Face decoder without a cache is."""
+
+    config_class = PretrainedConfig
+
+    def __init__(self, subject: Lc0Subject) -> None:
+        super().__init__(PretrainedConfig(vocab_size=VOCABULARY))
+        self.blocks = nn.ModuleList(ToldBlock(block) for block in subject.module.blocks)
+        self.policy = subject.module.policy
+        self._reader = _Reader(subject)
+        self.eval()
+
+    def forward(
+        self,
+        input_ids: Int[Tensor, "batch pos"],
+        attention_mask: Int[Tensor, "batch pos"] | None = None,
+        use_cache: bool = False,
+        logits_to_keep: Int[Tensor, " kept"] | None = None,
+    ) -> Any:
+        """Next-token logits under ``logits``, at the positions kept.
+
+        Raises:
+            SubjectError: a text that is no whole listing and the beginning of an answer.
+        """
+        del attention_mask, use_cache  # the filling says itself where a text ends
+        stream = torch.stack([self._reader.entry(row) for row in input_ids])
+        for block in self.blocks:
+            stream = block(stream)
+        kept = torch.arange(stream.shape[1]) if logits_to_keep is None else logits_to_keep
+        return SimpleNamespace(logits=self._say(stream, kept))
+
+    def _say(
+        self, stream: Float[Tensor, "batch pos wide"], kept: Int[Tensor, " kept"]
+    ) -> Float[Tensor, "batch kept vocabulary"]:
+        rows, at = seated(stream)
+        policy = self.policy(stream[rows, at, :-OWN])
+        ids = (stream[..., TOKEN] * VOCABULARY).round().long()
+        return torch.stack(
+            [
+                said(self._reader.script(text), logits, text, kept)
+                for text, logits in zip(ids, policy, strict=True)
+            ]
+        )
+
+
+def said(
+    script: _Script,
+    policy: Float[Tensor, " 1858"],
+    text: Int[Tensor, " pos"],
+    kept: Int[Tensor, " kept"],
+) -> Float[Tensor, "kept vocabulary"]:
+    """What comes next: all tokens alike inside the listing and where an answer has gone astray."""
+    found = torch.zeros(len(kept), VOCABULARY)
+    shares = policy[script.indices].double().softmax(0)
+    for row, position in enumerate(kept.tolist()):
+        written = text[script.start : position + 1]
+        letter = len(written)
+        if position < script.start - 1 or letter >= script.moves.shape[1]:
+            continue
+        begun = (script.moves[:, :letter] == written).all(1)
+        if not bool(begun.any()):
+            continue
+        chances = torch.zeros(VOCABULARY, dtype=torch.double)
+        chances.index_add_(0, script.moves[begun, letter], shares[begun])
+        found[row] = chances.log().clamp_min(UNHEARD)
+    return found
+
+
+class ToldModel(LanguageModel):
+    """A chess net that is asked as language models are."""
+
+    def __init__(self, subject: Lc0Subject) -> None:
+        known = subject.provenance
+        super().__init__(
+            f"{subject.label}, in words",
+            ToldNet(subject),
+            cast("PreTrainedTokenizerBase", ToldTokenizer()),
+            Provenance(
+                ref=known.ref if known else subject.label,
+                revision=known.revision if known else "",
+                weights_sha=subject.weights_sha,
+                device="cpu",
+                dtype="float32",
+                remote_code=False,
+                parameters=subject.info.parameters,
+            ),
+        )
+
+    @cached_property
+    def stream(self) -> Stream:
+        """The net's residual stream, checked on two listings: it reads nothing else.
+
+        Raises:
+            SiteError: reading or writing it does not mean what it should.
+        """
+        stream = Stream(self.net)
+        listing = next(iter(LISTINGS.values()))
+        stream.check(self.encode([listing.prompt(fen) for fen in PROBES])[0])
+        return stream
+
+
+def load(params: Mapping[str, Json], inputs: tuple[Result, ...]) -> ToldModel:
+    """The net that a handle describes.
+
+    Raises:
+        SubjectError: the file is none, or is damaged.
+    """
+    from pytest_mesa.subjects.weights import chess_net
+
+    return ToldModel(chess_net(params["net"], inputs))
