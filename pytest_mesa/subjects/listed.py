@@ -6,10 +6,10 @@ every prompt is then checked against them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import torch
 
@@ -39,14 +39,27 @@ class Layout:
 
 @dataclass(frozen=True)
 class Lister:
-    """Positions as one model's tokens under one kind of listing.
+    """Positions as one tokenizer's tokens under one kind of listing.
+
+    ``ids`` maps a text to all of its tokens, and ``label`` says whose they are.
 
     Raises:
         SubjectError: when first used, where a square is not one token at a place of its own.
     """
 
-    model: LanguageModel
+    label: str
+    ids: Callable[[str], Sequence[int]]
     listing: Listing
+
+    @classmethod
+    def of(cls, model: LanguageModel, listing: Listing) -> Self:
+        """For a language model's own tokens."""
+
+        def ids(text: str) -> Sequence[int]:
+            found: list[int] = model.encode([text])[0][0].tolist()
+            return found
+
+        return cls(model.label, ids, listing)
 
     def prompt(self, fen: str) -> tuple[str, Int[torch.Tensor, "64 telling"]]:
         """A position's listing, and where the squares' tokens are.
@@ -55,12 +68,12 @@ class Lister:
             SubjectError: a square of this listing is not the token that it should be.
         """
         text, layout = self.listing.prompt(fen), self._layouts[fen.split()[1]]
-        (ids,) = self._ids([text])
+        ids = torch.tensor(self.ids(text))
         board = unrolled(fen.split()[0])
         wanted = torch.tensor([[layout.tokens[content]] for content in board])
         if len(ids) != layout.length or not bool((ids[layout.places] == wanted).all()):
             raise SubjectError(
-                f"{self.model.label}: the tokens of the listing {self.listing.name!r} of {fen} "
+                f"{self.label}: the tokens of the listing {self.listing.name!r} of {fen} "
                 "are not where those of other positions are: squares can't be patched in it"
             )
         return text, layout.places
@@ -74,7 +87,7 @@ class Lister:
         contents = [_with(0, content) for content in PIECES]
         boards = [_BARE, *changed, *contents]
         told = [self.listing.prompt(_STATE.format(board=b, side=side)) for b in boards]
-        bare, *others = self._ids(told)
+        bare, *others = (torch.tensor(self.ids(text)) for text in told)
         places = torch.stack([self._changed(bare, ids) for ids in others[:64]])
         if places.unique().numel() != places.numel():
             raise self._refusal("two squares share a token")
@@ -97,13 +110,9 @@ class Lister:
 
     def _refusal(self, what: str) -> SubjectError:
         return SubjectError(
-            f"{self.model.label}: its tokenizer does not have each square of the listing "
+            f"{self.label}: its tokenizer does not have each square of the listing "
             f"{self.listing.name!r} as one token of its own ({what}): take another template"
         )
-
-    def _ids(self, texts: Sequence[str]) -> list[Int[torch.Tensor, " pos"]]:
-        ids, mask, _ = self.model.encode(texts)
-        return [row[real].cpu() for row, real in zip(ids, mask, strict=True)]
 
 
 def _with(square: int, content: str) -> str:

@@ -9,11 +9,11 @@ net's policy makes the legal moves that begin with what is written.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -26,14 +26,16 @@ from pytest_mesa.subjects.language import LanguageModel
 from pytest_mesa.subjects.lc0.load import Lc0Subject
 from pytest_mesa.subjects.listed import Lister
 from pytest_mesa.subjects.provenance import Provenance
-from pytest_mesa.subjects.told_tokens import VOCABULARY, ToldTokenizer
+from pytest_mesa.subjects.told_tokens import END, VOCABULARY, ToldTokenizer
 from pytest_mesa.tasks.games import extra, listings
-from pytest_mesa.tasks.games.listings import LISTINGS, ListingError
+from pytest_mesa.tasks.games.listings import LISTINGS, Listing, ListingError
 
 if TYPE_CHECKING:
-    import chess
     from jaxtyping import Float, Int
     from transformers import PreTrainedTokenizerBase
+
+Key = TypeVar("Key")
+Value = TypeVar("Value")
 
 TOKEN, SEAT = -2, -1  # channels: which token this is, which square of the net's (0 for none)
 OWN = 2  # channels beside the chess net's
@@ -64,60 +66,65 @@ class _Reader:
     def __init__(self, subject: Lc0Subject) -> None:
         self.subject = subject
         self.tokenizer = ToldTokenizer()
+        self._listers = {
+            name: Lister(subject.label, self._ids, listing) for name, listing in LISTINGS.items()
+        }
+        # Squares' streams by position, and scripts by text: a position is run many times over.
+        self._entered: OrderedDict[str, Float[Tensor, "64 wide"]] = OrderedDict()
         self._scripts: OrderedDict[bytes, _Script] = OrderedDict()
-        self._entries: OrderedDict[bytes, Tensor] = OrderedDict()
 
     def entry(self, ids: Int[Tensor, " pos"]) -> Float[Tensor, "pos wide"]:
         """The stream that enters the first block."""
-        return _kept(self._entries, ids, self._entered)
+        listing, fen, _ = self._read(ids)
+        squares = _kept(self._entered, fen, self._enter)
+        _, places = self._listers[listing.name].prompt(fen)
+        stream = torch.zeros(len(ids), squares.shape[1])
+        stream[places[:, -1]] = squares
+        stream[:, TOKEN] = ids / VOCABULARY
+        return stream
 
     def script(self, ids: Int[Tensor, " pos"]) -> _Script:
         """What can be said after a listing whose tokens these are, and whatever follows."""
-        return _kept(self._scripts, ids, self._scripted)
+        return _kept(self._scripts, ids.numpy().tobytes(), lambda _key: self._script(ids))
 
-    def _entered(self, ids: Int[Tensor, " pos"]) -> Float[Tensor, "pos wide"]:
-        listing, board, _ = self._read(ids)
-        inner = self.subject.module.entry(self.subject.planes([board]))[0]
-        stream = torch.zeros(len(ids), inner.shape[1] + OWN)
-        stream[:, TOKEN] = ids / VOCABULARY
-        places = self._places(listing, board)
+    def _enter(self, fen: str) -> Float[Tensor, "64 wide"]:
+        """The chess net's squares in the board's order, and which ones of the net's they are."""
+        board = extra.chess().Board(fen)
+        with torch.no_grad():
+            inner = self.subject.module.entry(self.subject.planes([board]))[0]
         seats = torch.tensor([self.subject.square(board, square) for square in range(SEATS)])
-        stream[places, :-OWN] = inner[seats]
-        stream[places, SEAT] = (seats + 1) / SEATS
-        return stream
+        blank = torch.zeros(SEATS, 1)  # for `TOKEN`
+        return torch.cat([inner[seats], blank, (seats[:, None] + 1) / SEATS], dim=1)
 
-    def _places(self, listing: listings.Listing, board: chess.Board) -> Int[Tensor, " 64"]:
-        model = cast(LanguageModel, SimpleNamespace(label=self.subject.label, encode=self._encode))
-        return Lister(model, listing).prompt(board.fen(en_passant="fen"))[1][:, -1]
-
-    def _encode(self, texts: list[str]) -> tuple[list[Tensor], list[Tensor], None]:
-        rows = [torch.tensor(self.tokenizer(text)["input_ids"]) for text in texts]
-        return rows, [torch.ones(len(row), dtype=torch.bool) for row in rows], None
-
-    def _scripted(self, ids: Int[Tensor, " pos"]) -> _Script:
-        _, board, written = self._read(ids)
+    def _script(self, ids: Int[Tensor, " pos"]) -> _Script:
+        _, fen, written = self._read(ids)
         text = self.tokenizer.decode(ids.tolist())
-        start = len(self.tokenizer(text.removesuffix(written))["input_ids"])
-        legal = self.subject.legal(board)
-        said = [self.tokenizer(f" {move.uci()}")["input_ids"] for move in legal]
+        legal = self.subject.legal(extra.chess().Board(fen))
+        said = [self._ids(f" {move.uci()}") for move in legal]
         longest = max(map(len, said), default=0) + 1
-        moves = torch.tensor([row + [0] * (longest - len(row)) for row in said], dtype=torch.long)
-        return _Script(start, torch.tensor(list(legal.values())), moves.view(len(said), longest))
+        moves = torch.tensor([row + [END] * (longest - len(row)) for row in said]).long()
+        return _Script(
+            len(self._ids(text.removesuffix(written))),
+            torch.tensor(list(legal.values())).long(),
+            moves.view(len(said), longest),
+        )
 
-    def _read(self, ids: Int[Tensor, " pos"]) -> tuple[listings.Listing, chess.Board, str]:
+    def _ids(self, text: str) -> list[int]:
+        return self.tokenizer(text)["input_ids"]
+
+    def _read(self, ids: Int[Tensor, " pos"]) -> tuple[Listing, str, str]:
         try:
-            found, fen, written = listings.read(self.tokenizer.decode(ids.tolist()))
+            return listings.read(self.tokenizer.decode(ids.tolist()))
         except ListingError as error:
             raise SubjectError(
                 f"{self.subject.label} in words reads whole listings of a position alone: {error}"
             ) from error
-        return found, extra.chess().Board(fen), written
 
 
-def _kept(store: OrderedDict[bytes, Any], ids: Tensor, make: Any) -> Any:
-    key = ids.numpy().tobytes()
+def _kept(store: OrderedDict[Key, Value], key: Key, make: Callable[[Key], Value]) -> Value:
+    """From the store, or made and put there; the oldest goes where there are too many."""
     if key not in store:
-        store[key] = make(ids)
+        store[key] = make(key)
         if len(store) > KEPT:
             store.popitem(last=False)
     return store[key]

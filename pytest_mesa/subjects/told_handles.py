@@ -31,7 +31,9 @@ def _handles(spec: SubjectSpec) -> tuple[Handle, ...]:
 
 
 def _told(net: Handle) -> Handle:
-    return replace(net, label=f"{net.label}, in words", params={"scheme": "told", "net": net.params})
+    return replace(
+        net, label=f"{net.label}, in words", params={"scheme": "told", "net": net.params}
+    )
 
 
 TOLD = Scheme("told", _handles, "pytest_mesa.subjects.told:load", "text")

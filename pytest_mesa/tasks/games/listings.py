@@ -81,8 +81,10 @@ class Listing:
         """
         found = self._pattern.match(text)
         if found is None:
-            raise ListingError(f"the text is no whole listing of the kind {self.name!r}: "
-                "a square or a word of it is missing or changed")
+            raise ListingError(
+                f"the text is no whole listing of the kind {self.name!r}: "
+                "a square or a word of it is missing or changed"
+            )
         first, second = (self._board(found[name]) for name in ("first", "second"))
         if first != second:
             raise ListingError(
