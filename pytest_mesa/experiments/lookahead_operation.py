@@ -19,10 +19,9 @@ from torch import Tensor
 
 from pytest_mesa.experiments.lineup import stratum
 from pytest_mesa.experiments.lookahead_cells import Profile, in_turn, rounded, share_beaten
-from pytest_mesa.experiments.lookahead_profile import Batch, batches, chosen_sites, patched
+from pytest_mesa.experiments.lookahead_profile import chosen_sites
+from pytest_mesa.experiments.lookahead_readers import Batch, Reader, reader
 from pytest_mesa.runs.cells import Json, Result
-from pytest_mesa.subjects.lc0.load import Lc0Subject
-from pytest_mesa.subjects.load import load
 from pytest_mesa.tasks.games.line_squares import Future, LineSites
 
 if TYPE_CHECKING:
@@ -54,7 +53,7 @@ class Changes:
 def operation(params: Mapping[str, Json], inputs: tuple[Result, ...], _folder: Path) -> Any:
     """How often the third ply's subspace carries more at the fifth ply's square than a floor's."""
     *own, profiled = inputs
-    subject = load(params["subject"], tuple(own), Lc0Subject)
+    taken = reader(params, tuple(own))
     profile = Profile.of(profiled.payload, params["choose"])
     third = profile.best_layer("3")
     layers = profile.layers[third], profile.layers[profile.best_layer("5", third)]
@@ -64,7 +63,7 @@ def operation(params: Mapping[str, Json], inputs: tuple[Result, ...], _folder: P
     fit = [row for rows in profile.choose.values() for row in rows]
     rng = np.random.default_rng([params["seed"], FLOOR_STREAM])
     spaces = subspaces(
-        list(changes(subject, [by_fen[row["fen"]] for row in fit], layers[0])),
+        list(changes(taken, [by_fen[row["fen"]] for row in fit], layers[0])),
         params["rank"],
         params["floors"],
         rng,
@@ -72,8 +71,8 @@ def operation(params: Mapping[str, Json], inputs: tuple[Result, ...], _folder: P
     scores: list[float] = []
     if spaces:
         measured = [by_fen[row["fen"]] for row in in_turn(profile.measure)]
-        for batch in batches(subject, measured):
-            scores += carried(subject, batch, layers[1], spaces)
+        for batch in taken.batches(measured):
+            scores += carried(batch, layers[1], spaces)
     about = {"rank": params["rank"], "floors": max(0, len(spaces) - 1), "fitted_on": len(fit)}
     return {
         "strata": [stratum("same-operation", scores)] if scores else [],
@@ -81,14 +80,14 @@ def operation(params: Mapping[str, Json], inputs: tuple[Result, ...], _folder: P
     }
 
 
-def changes(subject: Lc0Subject, sites: Sequence[LineSites], layer: int) -> Iterator[Changes]:
+def changes(taken: Reader, sites: Sequence[LineSites], layer: int) -> Iterator[Changes]:
     """What the corruption changes at a layer, position by position."""
-    for batch in batches(subject, sites):
+    for batch in taken.batches(sites):
         change = batch.clean[layer] - batch.corrupted[layer]
-        for row, (each, board) in enumerate(zip(batch.sites, batch.boards, strict=True)):
+        for row, each in enumerate(batch.sites):
             third = required(each, 3)
-            at = [subject.square(board, square) for square in third.matched]
-            yield Changes(change[row, subject.square(board, third.square)], change[row, at])
+            at = [batch.at(row, square) for square in third.matched]
+            yield Changes(change[row, batch.at(row, third.square)], change[row, at])
 
 
 def subspaces(
@@ -111,24 +110,19 @@ def leading(rows: Float[Tensor, "n d_model"], rank: int) -> Float[Tensor, "d_mod
 
 
 def carried(
-    subject: Lc0Subject, batch: Batch, layer: int, spaces: Sequence[Float[Tensor, "d_model rank"]]
+    batch: Batch, layer: int, spaces: Sequence[Float[Tensor, "d_model rank"]]
 ) -> list[float]:
     """Per position, the share of floors that the first subspace outdoes at the fifth ply."""
     count = len(batch.sites)
     at = torch.tensor(
-        [
-            subject.square(board, required(each, 5).square)
-            for each, board in zip(batch.sites, batch.boards, strict=True)
-        ]
+        [batch.at(row, required(each, 5).square) for row, each in enumerate(batch.sites)]
     )
     rows = torch.arange(count)
     clean, corrupted = batch.clean[layer][rows, at], batch.corrupted[layer][rows, at]
     donors = torch.cat([clean + (corrupted - clean) @ space @ space.T for space in spaces])
     many = len(spaces)
-    after = patched(subject, batch, layer, rows.repeat(many), at.repeat(many), donors)
-    with torch.no_grad():
-        before = batch.log_odds(subject.module.read(batch.clean[-1]).policy, rows)
-    moved = (after.view(many, count) - before).abs().double().numpy()
+    after = batch.patched(layer, rows.repeat(many), at.repeat(many), donors)
+    moved = (after.view(many, count) - batch.before).abs().double().numpy()
     return [float(score) for score in share_beaten(moved[0], moved[1:])]
 
 

@@ -69,23 +69,29 @@ class _Reader:
         self._listers = {
             name: Lister(subject.label, self._ids, listing) for name, listing in LISTINGS.items()
         }
-        # Squares' streams by position, and scripts by text: a position is run many times over.
+        # A position is run many times over, and a text by each patch.
         self._entered: OrderedDict[str, Float[Tensor, "64 wide"]] = OrderedDict()
+        self._placed: OrderedDict[bytes, tuple[str, Int[Tensor, " 64"]]] = OrderedDict()
         self._scripts: OrderedDict[bytes, _Script] = OrderedDict()
 
     def entry(self, ids: Int[Tensor, " pos"]) -> Float[Tensor, "pos wide"]:
         """The stream that enters the first block."""
-        listing, fen, _ = self._read(ids)
+        key = ids.numpy().tobytes()
+        fen, places = _kept(self._placed, key, lambda _key: self._place(ids))
         squares = _kept(self._entered, fen, self._enter)
-        _, places = self._listers[listing.name].prompt(fen)
         stream = torch.zeros(len(ids), squares.shape[1])
-        stream[places[:, -1]] = squares
+        stream[places] = squares
         stream[:, TOKEN] = ids / VOCABULARY
         return stream
 
     def script(self, ids: Int[Tensor, " pos"]) -> _Script:
         """What can be said after a listing whose tokens these are, and whatever follows."""
         return _kept(self._scripts, ids.numpy().tobytes(), lambda _key: self._script(ids))
+
+    def _place(self, ids: Int[Tensor, " pos"]) -> tuple[str, Int[Tensor, " 64"]]:
+        """The position of a text, and its squares' tokens in the second telling."""
+        listing, fen, _ = self._read(ids)
+        return fen, self._listers[listing.name].prompt(fen)[1][:, -1]
 
     def _enter(self, fen: str) -> Float[Tensor, "64 wide"]:
         """The chess net's squares in the board's order, and which ones of the net's they are."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,12 @@ from pytest_mesa.experiments import (
     lookahead_operation,
     lookahead_probe,
     lookahead_profile,
+    lookahead_readers,
     lookahead_static,
 )
 from pytest_mesa.experiments.lookahead import STUDY
 from pytest_mesa.experiments.lookahead_cells import Profile, centre, lag_wins, share_beaten
+from pytest_mesa.experiments.lookahead_readers import BoardReader
 from pytest_mesa.registry.kinds_lookahead import LookAhead
 from pytest_mesa.registry.models import Prediction
 from pytest_mesa.runs.cells import Result
@@ -111,8 +114,7 @@ def measured(kind: str, question: str) -> dict[str, float]:
         "floors": 5,
     }
     with pytest.MonkeyPatch.context() as patch:
-        for module in (lookahead_profile, lookahead_operation):
-            patch.setattr(module, "load", lambda *_args: subject)
+        patch.setattr(lookahead_readers, "load", lambda *_args: subject)
         profile = Result("", lookahead_profile.profile(params, (), Path()), Path())
         part = getattr(lookahead_cells, question)(params, (profile,), Path())
         strata = list(part["strata"])
@@ -154,14 +156,13 @@ def test_aspects_are_seen_at_the_squares_they_were_planted_at(read: Read) -> Non
 def test_an_instrument_that_patches_nothing_in_misses_the_control(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    whole = lookahead_profile.batches
+    whole = BoardReader.batches
 
-    def broken(subject: Lc0Subject, sites: Any) -> Any:
-        for batch in whole(subject, sites):
-            object.__setattr__(batch, "corrupted", batch.clean)
-            yield batch
+    def broken(reader: BoardReader, sites: Any) -> Any:
+        for batch in whole(reader, sites):
+            yield replace(batch, corrupted=batch.clean)
 
-    monkeypatch.setattr(lookahead_profile, "batches", broken)
+    monkeypatch.setattr(BoardReader, "batches", broken)
     found = measured("untrained tree", "aspects")
     assert found["lines"] == pytest.approx(0.5, abs=0.1)
 
