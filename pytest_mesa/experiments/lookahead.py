@@ -15,6 +15,11 @@ from dataclasses import replace
 from pytest_mesa._paths import shipped
 from pytest_mesa.experiments.base import Plan
 from pytest_mesa.experiments.lineup import part_cell, plan_lineup, read_lineup
+from pytest_mesa.experiments.lookahead_told import (
+    check_words,
+    listing_competence,
+    words_params,
+)
 from pytest_mesa.registry.kinds_lookahead import LookAhead
 from pytest_mesa.registry.models import Prediction
 from pytest_mesa.runs.cells import Cell, Json, Result
@@ -47,7 +52,7 @@ class LookAheadStudy:
             subject_parts=lambda handle: _subject_parts(prediction, handle),
             control_parts=lambda handle: _parts(prediction, handle, prediction.experiment.control),
             combine="greatest" if prediction.experiment.question == "aspects" else "least",
-            asked_in=("board",),
+            asked_in=("board",) if prediction.experiment.words is None else ("text",),
         )
 
     def read(self, prediction: Prediction, plan: Plan, results: Mapping[Cell, Result]) -> Evidence:
@@ -99,6 +104,7 @@ def _check(prediction: Prediction) -> None:
             f"verdict.predicted: the question '{question}' predicts '{side}' a number",
             at=("verdict", "predicted"),
         )
+    check_words(prediction)
 
 
 def positions_sha() -> str:
@@ -149,6 +155,9 @@ def board_competence(prediction: Prediction, handle: Handle) -> Cell:
 
 def _subject_parts(prediction: Prediction, handle: Handle) -> tuple[Cell, ...]:
     measure = prediction.verdict.budget // len(prediction.experiment.strata)
+    if prediction.experiment.words is not None:
+        able = listing_competence(prediction, handle, positions_sha())
+        return (able, *_parts(prediction, handle, measure, able=(able,)))
     read = _parts(prediction, handle, measure)
     parts = (board_competence(prediction, handle), *read, _limit(prediction, handle))
     if prediction.experiment.question == "search":
@@ -188,11 +197,15 @@ def _probe(prediction: Prediction, handle: Handle, measure: int) -> Cell:
 
 
 def _parts(
-    prediction: Prediction, handle: Handle, measure: int, ply: str = "3"
+    prediction: Prediction,
+    handle: Handle,
+    measure: int,
+    ply: str = "3",
+    able: tuple[Cell, ...] = (),
 ) -> tuple[Cell, ...]:
     spec: LookAhead = prediction.experiment
-    common = _common(prediction, measure)
-    profile = part_cell("look-ahead", 1, handle, common, f"{PROFILE}:profile", "look-ahead")
+    common = _common(prediction, measure) | words_params(prediction, handle, able)
+    profile = part_cell("look-ahead", 1, handle, common, f"{PROFILE}:profile", "look-ahead", able)
     if spec.question == "aspects":
         kinds = sum(map(len, spec.strata.values()))
         told: dict[str, Json] = {"ply": ply, "alpha": prediction.verdict.alpha / kinds}
@@ -208,7 +221,7 @@ def _parts(
             common | chosen | operation,
             f"{OPERATION}:operation",
             "same operation",
-            (profile,),
+            (*able, profile),
         ),
     )
 

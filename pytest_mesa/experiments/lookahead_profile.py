@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from pytest_mesa.experiments.lookahead_readers import Batch, Reader, reader
+from pytest_mesa.experiments.lookahead_words import glanced
 from pytest_mesa.runs.cells import Json, Result
 from pytest_mesa.tasks.games import sets
 from pytest_mesa.tasks.games.line_squares import PLIES, LineSites, line_sites
@@ -64,6 +65,7 @@ def _serves(sites: LineSites, plies: Sequence[int]) -> bool:
 
 def profile(params: Mapping[str, Json], inputs: tuple[Result, ...], _folder: Path) -> Any:
     """Effects at the reader's layers, at the squares of later plies and their like."""
+    params = glanced(params, inputs)
     taken = reader(params, inputs)
     return {
         "weights_sha": taken.weights_sha,
@@ -77,7 +79,11 @@ def profile(params: Mapping[str, Json], inputs: tuple[Result, ...], _folder: Pat
 def chosen_sites(params: Mapping[str, Json]) -> dict[str, list[tuple[LineSites, ...]]]:
     """The positions that a cell's parameters name."""
     told = (params[name] for name in ("strata", "counts", "matched", "seed", "plies"))
-    return measured_sites(*told, paired="words" in params)
+    words = params.get("words") or {}
+    found = measured_sites(*told, paired="words" in params)
+    if words.get("glance"):
+        return {name: [each[:1] for each in sites] for name, sites in found.items()}
+    return found
 
 
 def positions(taken: Reader, sites: Sequence[tuple[LineSites, ...]]) -> list[dict[str, Any]]:

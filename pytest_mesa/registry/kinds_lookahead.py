@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import (
+    Field,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+)
 
 from pytest_mesa.registry.kind import Kind, distinct
 from pytest_mesa.registry.models import Closed, Slug, fault
@@ -35,6 +40,27 @@ class PlantedLookAhead(Closed):
         return value
 
 
+class ListedBoards(Closed):
+    """How boards are told to models that read text, and how much of such a model is looked at."""
+
+    templates: tuple[Slug, ...] = Field(
+        ("diagram", "ranks"),
+        min_length=1,
+        description="Ways to list a board; a model is asked in the one it plays best under.",
+    )
+    choose: int = Field(
+        20, ge=5, le=1000, description="Positions that templates are compared on, beside others."
+    )
+    layers: int | None = Field(
+        None, ge=2, description="Layers that are patched, evenly spaced; all by default."
+    )
+
+    @field_validator("templates")
+    @classmethod
+    def _once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return distinct(value)
+
+
 class LookAhead(Closed):
     """Do squares of later moves drive the choice, beyond squares that are like them?
 
@@ -59,6 +85,17 @@ class LookAhead(Closed):
     )
     operation: SameOperation = SameOperation()
     spike_in: PlantedLookAhead = PlantedLookAhead()
+    words: ListedBoards | None = Field(
+        None, description="Set where subjects are told boards in words; unset, they see boards."
+    )
+
+    @model_serializer(mode="wrap")
+    def _without_unset_words(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # Specs that see boards keep the hash that they were locked with.
+        told: dict[str, Any] = handler(self)
+        if self.words is None:
+            del told["words"]
+        return told
 
     @field_validator("strata")
     @classmethod
