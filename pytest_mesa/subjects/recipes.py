@@ -89,10 +89,17 @@ LADDER_WIDTHS = (
     *((4, 16), (6, 30), (10, 36), (15, 53)),
     *((21, 88), (31, 122), (44, 176), (63, 248)),
 )
+# The same sizes and one between each two, 0.142 to 0.147 decades apart.
+FINE_WIDTHS = (
+    *((4, 16), (5, 21), (6, 30), (8, 30), (10, 36), (12, 47), (15, 53), (17, 76)),
+    *((21, 88), (25, 109), (31, 122), (36, 155), (44, 176), (52, 215), (63, 248)),
+)
 LADDER_SEEDS = 5
 
 
-def _ladder(name: str, steps: tuple[int, ...]) -> tuple[Recipe, ...]:
+def _ladder(
+    name: str, steps: tuple[int, ...], widths: tuple[tuple[int, int], ...] = LADDER_WIDTHS
+) -> tuple[Recipe, ...]:
     """One architecture in several widths, smallest first, each trained for so many steps."""
     return tuple(
         Recipe(
@@ -107,12 +114,14 @@ def _ladder(name: str, steps: tuple[int, ...]) -> tuple[Recipe, ...]:
             # The decoder's at its own width; narrower nets learn faster by longer strides.
             learning_rate=round(2e-3 * (64 / width) ** 0.75, 5),
         )
-        for (width, d_mlp), count in zip(LADDER_WIDTHS, steps, strict=True)
+        for (width, d_mlp), count in zip(widths, steps, strict=True)
     )
 
 
 LADDERS = {
     "knapsack-fixed-steps": _ladder("knapsack-fixed-steps", (1500,) * 8),
+    # A window of sizes is enclosed more closely by rungs that stand closer.
+    "knapsack-fixed-steps-fine": _ladder("knapsack-fixed-steps-fine", (1500,) * 15, FINE_WIDTHS),
     # Steps as the square root of parameters, so that data grow with size as well as the net.
     "knapsack-scaled-steps": _ladder(
         "knapsack-scaled-steps", (397, 554, 773, 1074, 1500, 2095, 2911, 4069)

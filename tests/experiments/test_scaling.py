@@ -210,15 +210,18 @@ def test_an_untrained_net_holds_no_more_than_its_twin(monkeypatch: pytest.Monkey
 
 
 def test_ladders_span_two_decades_in_even_steps() -> None:
-    for recipes in LADDERS.values():
+    for name, recipes in LADDERS.items():
         sizes = [sum(p.numel() for p in untrained(r, 0).parameters()) for r in recipes]
         steps = np.diff(np.log10(sizes))
-        assert len(sizes) == 8 and np.log10(sizes[-1] / sizes[0]) >= 2
+        assert len(sizes) == (15 if name.endswith("fine") else 8)
+        assert np.log10(sizes[-1] / sizes[0]) >= 2
         assert steps.max() - steps.min() < 0.01
-        assert steps.max() < 0.29 * 1.03  # the window of the registered specs
-    fixed, scaled = LADDERS.values()
+        # The window of the registered specs holds one gap, or two.
+        assert steps.max() < 0.29 * 1.03 / (2 if name.endswith("fine") else 1)
+    fixed, fine, scaled = LADDERS.values()
     shared = [a for a, b in zip(fixed, scaled, strict=True) if a.params(0) == b.params(0)]
     assert len(shared) == 1  # one size is trained alike in both, and only once
+    assert [r.params(0) for r in fine[::2]] == [r.params(0) for r in fixed]
 
 
 def test_a_ladder_names_its_nets_and_their_twins() -> None:

@@ -119,6 +119,23 @@ def test_bounds_hold_as_often_as_they_say_also_where_spreads_differ() -> None:
     assert missed <= 15
 
 
+def test_the_upper_bound_needs_no_more_than_its_own_half_of_the_level() -> None:
+    """Where one span holds far more than the others, only its bound can be too low."""
+    share = np.array([0.0, 0.02, 0.04, 0.3, 0.6, 0.9, 0.95, 1.0])
+    hidden, alpha, draws = 0.6, 0.2, 600
+    low = high = 0
+    rng = np.random.default_rng(5)
+    for _ in range(draws):
+        scores = share[:, None] + 0.1 * rng.standard_normal((len(DECADES), 5))
+        window = sharpest_window(Ladder(DECADES, scores), WINDOW, alpha)
+        high += window.upper < hidden
+        low += window.lower > 0.3  # the largest share that neighbours show
+    error = 3 * (alpha / 2 * (1 - alpha / 2) / draws) ** 0.5
+    assert high / draws <= alpha / 2 + error
+    assert low / draws <= alpha / 2 + error
+    assert high + low > 0, "bounds that never miss would be wider than they say"
+
+
 def test_flat_ladders_say_nothing() -> None:
     for seed in range(20):
         noise = np.random.default_rng(seed).standard_normal((len(DECADES), 5))

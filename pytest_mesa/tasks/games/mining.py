@@ -217,8 +217,11 @@ def _places(
 # them: these are looked for in weaker, longer games, other ones for each.
 WEAK = ChessPlay(seed=4, games=9_000, plies=160, nodes=150, lines=4, temperature=80.0)
 PUZZLES = (
-    PuzzleMine({"mate-1": 250, "mate-2": 400, "mate-3": 350, "mate-4": 200}, 2, WEAK),
-    PuzzleMine({"other": 1_900}, 3, replace(WEAK, seed=5)),
+    PuzzleMine({"mate-1": 250, "mate-2": 302, "mate-3": 190, "mate-4": 81}, 2, WEAK),
+    *(
+        PuzzleMine({"other": count}, seed, replace(WEAK, seed=seed + 2))
+        for seed, count in ((3, 627), (4, 800), (5, 800))
+    ),
 )
 UNFILTERED = UnfilteredMine()
 

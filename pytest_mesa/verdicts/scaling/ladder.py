@@ -64,8 +64,12 @@ class Ladder:
 
     def reach(self, alpha: float, intervals: int) -> float:
         """Student's factor for so many two-sided intervals that all hold with 1 - alpha."""
+        return self.reach_above(alpha / 2, intervals)
+
+    def reach_above(self, alpha: float, intervals: int = 1) -> float:
+        """Student's factor for so many one-sided bounds that all hold with 1 - alpha."""
         rungs, seeds = self.scores.shape
-        return float(stats.t.ppf(1 - alpha / (2 * intervals), rungs * (seeds - 1)))
+        return float(stats.t.ppf(1 - alpha / intervals, rungs * (seeds - 1)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -44,23 +44,25 @@ class Window:
 def sharpest_window(ladder: Ladder, decades: float, alpha: float) -> Window:
     """Bound the sharpest window's share at level ``alpha``.
 
-    A share is a ratio of two differences of means, so its bounds are Fieller's; every span
-    gets alpha over the number of spans.
+    A share is a ratio of two differences of means, so its bounds are Fieller's. Each side gets
+    half of alpha. Of the largest share, the lower bound is the largest of all spans' bounds, any
+    of which may be too high, so these share its half. The upper one is too low only where the
+    bound of one span is, the one whose share is largest in truth: it alone has its half.
     """
     inside = spans_within(ladder.decades, decades)
     around = spans_around(ladder.decades, decades)
-    reach = ladder.reach(alpha, len(inside) + len(around) + 1)
+    below, above = ladder.reach_above(alpha / 2, len(inside) + 1), ladder.reach_above(alpha / 2)
     shares = [_share(ladder, span) for span in inside]
     widest = inside[int(np.argmax(shares))] if inside else (0, len(ladder.means) - 1)
     shown = max(shares, default=0.0)
     hidden = max(_share(ladder, span) for span in around)
     share = min(max(_interpolated(ladder, decades), shown), max(hidden, shown))
     place = (float(ladder.decades[widest[0]]), float(ladder.decades[widest[1]]))
-    if not _grown(ladder, reach):
+    if not _grown(ladder, below):
         share = min(max(share, 0.0), 1.0)
         return Window(share, shown, hidden, 0.0, 1.0, place, grown=False)
-    lower = max((_fieller(ladder, span, reach)[0] for span in inside), default=0.0)
-    upper = max(_fieller(ladder, span, reach)[1] for span in around)
+    lower = max((_fieller(ladder, span, below)[0] for span in inside), default=0.0)
+    upper = max(_fieller(ladder, span, above)[1] for span in around)
     lower, upper = max(0.0, lower), min(upper, 1.0)
     # A noisy rung may stand above the last one: shares beyond 1 read as all of the change.
     share = min(share, 1.0)
@@ -72,14 +74,16 @@ def largest_share(
 ) -> tuple[float, float, float]:
     """The largest of these spans' shares of the whole change, with bounds at level ``alpha``.
 
-    Without spans, or without conclusive growth, nothing is known of it: bounds 0 and 1.
+    As those of `sharpest_window`. Without spans, or without conclusive growth, nothing is known
+    of it: bounds 0 and 1.
     """
-    reach = ladder.reach(alpha, len(spans) + 1)
+    below = ladder.reach_above(alpha / 2, len(spans) + 1)
+    above = ladder.reach_above(alpha / 2)
     share = min(max((_share(ladder, span) for span in spans), default=0.0), 1.0)
-    if not spans or not _grown(ladder, reach):
+    if not spans or not _grown(ladder, below):
         return max(share, 0.0), 0.0, 1.0
-    bounds = [_fieller(ladder, span, reach) for span in spans]
-    lower, upper = max(low for low, _ in bounds), max(high for _, high in bounds)
+    lower = max(_fieller(ladder, span, below)[0] for span in spans)
+    upper = max(_fieller(ladder, span, above)[1] for span in spans)
     return share, min(max(lower, 0.0), share), max(min(upper, 1.0), share)
 
 
