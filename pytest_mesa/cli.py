@@ -217,13 +217,18 @@ def _add_nets(commands: Commands[argparse.ArgumentParser]) -> None:
         commands,
         "fixtures",
         "fixtures:fixtures",
-        "make frozen games or positions anew, with the engines that made them",
+        "make frozen games or positions anew; keep what ladders measured",
     )
     fixtures.add_argument(
-        "kind", choices=("games", "positions"), help="games to train on, or chess positions"
+        "kind",
+        choices=("games", "positions", "ladders"),
+        help="games to train on, chess positions, or what the nets of ladders measured",
     )
     fixtures.add_argument(
-        "names", nargs="*", metavar="NAME", help="files, as in chess or puzzles (default: all)"
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help="files, as in chess or puzzles, or predictions that follow ladders (default: all)",
     )
     fixtures.add_argument(
         "--output",
@@ -231,6 +236,12 @@ def _add_nets(commands: Commands[argparse.ArgumentParser]) -> None:
         default=Path("fixtures"),
         metavar="DIR",
         help="where to (default: fixtures)",
+    )
+    fixtures.add_argument(
+        "--cache-dir",
+        type=Path,
+        default=Path(".mesa-cache"),
+        help="where the ladders' finished cells are (default: .mesa-cache)",
     )
 
     _command(commands, "subjects", "nets:subjects", "list recipes, compiled nets and frozen nets")

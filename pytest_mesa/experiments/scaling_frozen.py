@@ -1,0 +1,56 @@
+"""What a ladder's nets measured, kept without the nets: hundreds are too many to ship."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from pytest_mesa.experiments.scaling import STUDY
+from pytest_mesa.registry.models import Prediction
+from pytest_mesa.runs.cells import Cell
+from pytest_mesa.runs.store import Store
+from pytest_mesa.subjects.errors import SubjectError
+
+KIND = "measurements"
+
+
+def gathered(prediction: Prediction) -> Iterator[Cell]:
+    """The cells that gather a prediction's ladders; planted ones hold no nets and take no time."""
+    for subject in STUDY.plan(prediction).subjects:
+        yield from (part for part in subject.inputs if part.kind == "ladder")
+
+
+def freeze(prediction: Prediction, store: Store, folder: Path) -> list[Path]:
+    """Keep a prediction's measured ladders as entries of a read-only layer.
+
+    A manifest names every net by its training cell, so that anybody can train it again.
+
+    Raises:
+        SubjectError: the prediction has no ladder of nets, or one was not measured yet.
+        StoreError: ``folder`` can't be written.
+    """
+    cells = list(gathered(prediction))
+    if not cells:
+        raise SubjectError(f"{prediction.prediction} follows no ladder of nets trained here")
+    for cell in cells:
+        if store.get(cell) is None:
+            raise SubjectError(
+                f"{cell.label}: not measured yet, or not with {store.root}; run "
+                f"pytest --mesa-predictions --mesa-retrain, and name its cache by --cache-dir"
+            )
+    return [store.freeze(cell, folder / _name(cell), _about(cell)) for cell in cells]
+
+
+def _name(cell: Cell) -> str:
+    words = re.sub(r"[^a-z0-9]+", "-", cell.label.partition("·")[2].lower()).strip("-")
+    return f"measured-{words}"
+
+
+def _about(cell: Cell) -> dict[str, object]:
+    nets = [training for net in cell.inputs for training in net.inputs if training.kind == "train"]
+    return {
+        "kind": KIND,
+        "made_by": "mesa fixtures ladders",
+        "nets": [{"net": net.label.removeprefix("train "), "cell": net.key} for net in nets],
+    }
