@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,10 @@ from mesa_projects import FAKELAB, Project
 pytest_plugins = ["pytester"]
 # As in a worker: with two test processes, more threads only wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# A shell starts what it puts in the background with ctrl-C ignored, and children inherit that:
+# those that are sent one here would never notice.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

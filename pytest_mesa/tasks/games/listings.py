@@ -23,6 +23,8 @@ SIDES: Final = MappingProxyType({"w": "White", "b": "Black"})
 _CASTLING = "KQkq"
 _NONE = "-"
 _DIGITS = 3  # of the clock: a game may go on beyond 99 half-moves
+# How moves are written: without them small models write anything but a move.
+EXAMPLES = ("e2e4", "g8f6", "e1g1", "a7a8q")
 _UCI = re.compile(r"\s*([a-h][1-8][a-h][1-8][nbrq]?)(?![a-z0-9])")
 
 
@@ -154,7 +156,10 @@ LISTINGS: Mapping[str, Listing] = MappingProxyType(
                 empty=".",
                 footer="  a b c d e f g h\n",
                 again="The same position once more:\n",
-                closing="The best move for {side}, in UCI notation, is",
+                closing=(
+                    "".join(f"Best move of another position: {move}\n" for move in EXAMPLES)
+                    + "Best move of this position, for {side}:"
+                ),
             ),
             Listing(
                 name="ranks",
@@ -167,7 +172,11 @@ LISTINGS: Mapping[str, Listing] = MappingProxyType(
                 empty="x",
                 footer="",
                 again="Again:\n",
-                closing="Engine's choice for {side}: bestmove",
+                closing=(
+                    "An engine, for four other positions:\n"
+                    + "".join(f"bestmove {move}\n" for move in EXAMPLES)
+                    + "The engine, for this position ({side} to move):\nbestmove"
+                ),
             ),
         )
     }
