@@ -116,7 +116,7 @@ def _ladder(prediction: Prediction, handle: Handle) -> Cell:
     sizes = handle.params.get("sizes")
     return Cell(
         kind="ladder",
-        version=1,
+        version=2,
         params={"seeds": len(rungs[0])} | ({"sizes": sizes} if sizes else {}),
         impl=f"{CELLS}:gather",
         inputs=tuple(_net(prediction, handle, net) for rung in rungs for net in rung),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from statistics import fmean
@@ -102,7 +103,10 @@ def decodability(subject: Subject, twin: Subject, task: KnapsackTask, seed: int)
 
 
 def gather(params: Mapping[str, Json], inputs: tuple[Result, ...], _folder: Path) -> dict[str, Any]:
-    """A ladder's nets in one table: measures by rung and seed. The largest nets must be able."""
+    """A ladder's nets in one table: measures by rung and seed. The largest nets must be able.
+
+    The ladder's hash is that of its nets' hashes, smallest first.
+    """
     seeds = params["seeds"]
     payloads = [result.payload for result in inputs]
     rows = [payloads[start : start + seeds] for start in range(0, len(payloads), seeds)]
@@ -118,7 +122,9 @@ def gather(params: Mapping[str, Json], inputs: tuple[Result, ...], _folder: Path
         "detail": {"ladder": ladder},
         "competence": [score for one in rows[-1] for score in one["right"]],
         "budget": len(payloads),
-        "weights_sha": rows[-1][0]["weights_sha"],
+        "weights_sha": hashlib.sha256(
+            "".join(each["weights_sha"] for each in payloads).encode()
+        ).hexdigest(),
     }
 
 
