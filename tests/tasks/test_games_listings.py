@@ -96,7 +96,7 @@ def test_damaged_text_is_refused(listing: Listing) -> None:
     ],
 )
 def test_what_is_no_position_is_not_listed(fen: str) -> None:
-    with pytest.raises(ListingError, match="FEN|no position"):
+    with pytest.raises(ListingError, match=r"FEN|no position"):
         LISTINGS["diagram"].prompt(fen)
 
 
