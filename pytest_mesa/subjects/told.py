@@ -9,7 +9,7 @@ net's policy makes the legal moves that begin with what is written.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from types import SimpleNamespace
@@ -50,14 +50,45 @@ PROBES = (
 
 @dataclass(frozen=True)
 class _Script:
-    """What can be said after one listing: the legal moves as tokens, and their policy indices.
+    """What can be said after one listing and what is written of an answer.
 
-    ``start`` is how many tokens the listing has.
+    ``start`` is how many tokens the listing has. ``slots`` has for each position from its last
+    token on, and each legal move, which of the tokens at which of the positions is the move's
+    next: their number, or one beyond all where something else than that move is written.
     """
 
     start: int
     indices: Int[Tensor, " move"]
-    moves: Int[Tensor, "move letter"]
+    slots: Int[Tensor, "position move"]
+
+    @classmethod
+    def of(cls, start: int, legal: Mapping[int, Sequence[int]], written: Sequence[int]) -> _Script:
+        """From the legal moves' tokens by their policy indices, and the tokens written."""
+        positions = len(written) + 1
+        lost = positions * VOCABULARY
+        slots = torch.full((positions, len(legal)), lost)
+        for place, tokens in enumerate(legal.values()):
+            for letter, token in enumerate((*tokens, END)):
+                if letter >= positions or list(tokens[:letter]) != list(written[:letter]):
+                    break
+                slots[letter, place] = letter * VOCABULARY + token
+        return cls(start, torch.tensor(list(legal), dtype=torch.long), slots)
+
+    def said(
+        self, policy: Float[Tensor, " 1858"], kept: Int[Tensor, " kept"]
+    ) -> Float[Tensor, "kept vocabulary"]:
+        """Next-token logits; all alike inside the listing and where an answer went astray."""
+        count, moves = self.slots.shape
+        shares = policy[self.indices].double().softmax(0)
+        chances = torch.zeros(count * VOCABULARY + 1, dtype=torch.double)
+        chances.index_add_(0, self.slots.flatten(), shares.expand(count, moves).flatten())
+        table = chances[:-1].view(count, VOCABULARY)
+        known = table.log().clamp_min(UNHEARD) * (table.sum(1, keepdim=True) > 0)
+        at = kept - (self.start - 1)
+        inside = (at >= 0) & (at < count)
+        found = torch.zeros(len(kept), VOCABULARY)
+        found[inside] = known[at[inside]].float()
+        return found
 
 
 class _Reader:
@@ -106,13 +137,10 @@ class _Reader:
         _, fen, written = self._read(ids)
         text = self.tokenizer.decode(ids.tolist())
         legal = self.subject.legal(extra.chess().Board(fen))
-        said = [self._ids(f" {move.uci()}") for move in legal]
-        longest = max(map(len, said), default=0) + 1
-        moves = torch.tensor([row + [END] * (longest - len(row)) for row in said]).long()
-        return _Script(
+        return _Script.of(
             len(self._ids(text.removesuffix(written))),
-            torch.tensor(list(legal.values())).long(),
-            moves.view(len(said), longest),
+            {index: self._ids(f" {move.uci()}") for move, index in legal.items()},
+            self._ids(written),
         )
 
     def _ids(self, text: str) -> list[int]:
@@ -166,11 +194,11 @@ class ToldNet(PreTrainedModel):
     config_class = PretrainedConfig
 
     def __init__(self, subject: Lc0Subject) -> None:
-        super().__init__(PretrainedConfig(vocab_size=VOCABULARY))
+        settings: dict[str, Any] = {"vocab_size": VOCABULARY}
+        super().__init__(PretrainedConfig(**settings))
         self.blocks = nn.ModuleList(ToldBlock(block) for block in subject.module.blocks)
         self.policy = subject.module.policy
         self._reader = _Reader(subject)
-        self.eval()
 
     def forward(
         self,
@@ -199,33 +227,10 @@ class ToldNet(PreTrainedModel):
         ids = (stream[..., TOKEN] * VOCABULARY).round().long()
         return torch.stack(
             [
-                said(self._reader.script(text), logits, text, kept)
+                self._reader.script(text).said(logits, kept)
                 for text, logits in zip(ids, policy, strict=True)
             ]
         )
-
-
-def said(
-    script: _Script,
-    policy: Float[Tensor, " 1858"],
-    text: Int[Tensor, " pos"],
-    kept: Int[Tensor, " kept"],
-) -> Float[Tensor, "kept vocabulary"]:
-    """What comes next: all tokens alike inside the listing and where an answer has gone astray."""
-    found = torch.zeros(len(kept), VOCABULARY)
-    shares = policy[script.indices].double().softmax(0)
-    for row, position in enumerate(kept.tolist()):
-        written = text[script.start : position + 1]
-        letter = len(written)
-        if position < script.start - 1 or letter >= script.moves.shape[1]:
-            continue
-        begun = (script.moves[:, :letter] == written).all(1)
-        if not bool(begun.any()):
-            continue
-        chances = torch.zeros(VOCABULARY, dtype=torch.double)
-        chances.index_add_(0, script.moves[begun, letter], shares[begun])
-        found[row] = chances.log().clamp_min(UNHEARD)
-    return found
 
 
 class ToldModel(LanguageModel):

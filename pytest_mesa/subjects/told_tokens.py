@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 
 END = 0  # ends a text, and fills rows up
 SPACED = 128  # added where a space stands before the character
@@ -32,6 +33,7 @@ class ToldTokenizer:
         return "".join(map(_text, known[: known.index(END)] if END in known else known))
 
 
+@lru_cache(maxsize=VOCABULARY)
 def _id(token: str) -> int:
     last = ord(token[-1])
     last = last if 0 < last < SPACED else UNKNOWN
