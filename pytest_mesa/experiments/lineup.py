@@ -25,6 +25,7 @@ PART = (
 _READ = {
     "tokens": "the task's own tokens",
     "text": "text",
+    "listing": "listed chess boards",
     "board": "boards",
     "ladder": "ladders of many nets",
 }

@@ -52,7 +52,9 @@ class LookAheadStudy:
             subject_parts=lambda handle: _subject_parts(prediction, handle),
             control_parts=lambda handle: _parts(prediction, handle, prediction.experiment.control),
             combine="greatest" if prediction.experiment.question == "aspects" else "least",
-            asked_in=("board",) if prediction.experiment.words is None else ("text",),
+            asked_in=("board",) if prediction.experiment.words is None else ("text", "listing"),
+            # Chess nets that read listings are controls in words, whatever the subjects are.
+            own_controls=False,
         )
 
     def read(self, prediction: Prediction, plan: Plan, results: Mapping[Cell, Result]) -> Evidence:

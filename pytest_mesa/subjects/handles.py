@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pytest_mesa.registry.models import SubjectSpec
 from pytest_mesa.runs.cells import Cell
 
-Reads = Literal["tokens", "text", "board", "ladder"]
+Reads = Literal["tokens", "text", "listing", "board", "ladder"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class Scheme:
 
     ``loader`` names the function (``module:function``) that maps a handle's parameters and
     its inputs' results to a subject; it is imported only where a cell runs. ``reads`` says what
-    its subjects are asked in: a task's own tokens, text, or boards.
+    its subjects are asked in: a task's own tokens, any text, listings of chess boards, boards.
     """
 
     name: str

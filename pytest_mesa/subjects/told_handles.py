@@ -36,4 +36,4 @@ def _told(net: Handle) -> Handle:
     )
 
 
-TOLD = Scheme("told", _handles, "pytest_mesa.subjects.told:load", "text")
+TOLD = Scheme("told", _handles, "pytest_mesa.subjects.told:load", "listing")

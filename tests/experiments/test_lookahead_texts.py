@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from pytest_mesa._paths import shipped
 from pytest_mesa.experiments import (
     lookahead_cells,
     lookahead_operation,
@@ -28,10 +29,12 @@ from pytest_mesa.experiments.lookahead_readers import BoardReader
 from pytest_mesa.experiments.lookahead_texts import TextBatch, TextReader, spaced
 from pytest_mesa.registry.canonical import spec_sha
 from pytest_mesa.registry.kinds_lookahead import ListedBoards, LookAhead
+from pytest_mesa.registry.loader import load
 from pytest_mesa.registry.models import Prediction
 from pytest_mesa.runs.cells import Result
+from pytest_mesa.session import find_study
 from pytest_mesa.subjects.bundled import installed, locate
-from pytest_mesa.subjects.errors import SubjectError
+from pytest_mesa.subjects.errors import SubjectError, UnsuitedError
 from pytest_mesa.subjects.language import LanguageModel
 from pytest_mesa.subjects.lc0.altered import planted, untrained
 from pytest_mesa.subjects.lc0.load import Lc0Subject, load_net
@@ -362,6 +365,13 @@ def test_subjects_in_words_are_judged_by_what_they_write_and_then_patched() -> N
 
 
 @needs_maia
+def test_a_net_that_reads_listings_alone_is_asked_nothing_else() -> None:
+    """It is told so before anything runs, and leaves no record."""
+    spec = load(shipped("predictions") / "lm-chess-from-data.yaml").prediction
+    with pytest.raises(UnsuitedError, match="in words reads listed chess boards"):
+        find_study("off-book").plan(spec, "told:bundled:maia-1900")
+
+
 def test_a_net_that_sees_boards_is_no_subject_in_words() -> None:
     with pytest.raises(SubjectError, match=r"reads boards, and the experiment .* asks in text"):
         STUDY.plan(spec(), "bundled:maia-1900")

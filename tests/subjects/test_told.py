@@ -16,7 +16,7 @@ from pytest_mesa.subjects.bundled import installed, locate
 from pytest_mesa.subjects.errors import SubjectError
 from pytest_mesa.subjects.lc0.load import Lc0Subject, load_net
 from pytest_mesa.subjects.listed import Lister
-from pytest_mesa.subjects.schemes import handles, reads_text
+from pytest_mesa.subjects.schemes import handles, scheme
 from pytest_mesa.subjects.told import TOKEN, ToldModel, ToldNet, seated
 from pytest_mesa.subjects.told_tokens import VOCABULARY, ToldTokenizer
 from pytest_mesa.tasks.games.listings import LISTINGS, move_in
@@ -155,7 +155,7 @@ def test_line_ups_name_them_with_the_same_options() -> None:
         {"ref": "told:bundled:maia-1900", "untrained": True, "options": {"plant": "tree"}}
     )
     (handle,) = handles(spec)
-    assert reads_text(handle)
+    assert scheme(handle.params["scheme"]).reads == "listing"
     assert handle.label == "maia-1900, untrained with planted tree, in words"
     assert handle.params["scheme"] == "told"
     assert handle.params["net"]["plant"] == "tree"
