@@ -59,7 +59,7 @@ def test_records_survive_their_file(tmp_path: Path) -> None:
 
 def test_the_sets_hold_what_their_manifest_says() -> None:
     strata = Counter(puzzle.stratum for puzzle in puzzles())
-    assert sum(strata.values()) >= 1400
+    assert sum(strata.values()) >= 3000
     assert set(strata) == {"mate-1", "mate-2", "mate-3", "mate-4", "other"}
     assert min(strata.values()) >= 75
     assert len(unfiltered()) >= 3000
