@@ -64,6 +64,17 @@ def brute_force(net: nn.Module, data: Pairs, points: tuple[float, ...]) -> np.nd
     return np.where(graph.edges, scores.numpy(), 0)
 
 
+@pytest.mark.parametrize("kind", ["qwen3", "gemma3", "olmo2"])
+def test_ports_are_found_where_every_softmax_is_saturated(kind: str) -> None:
+    """Norms of queries and keys may leave one attention weight that is 1 to all digits."""
+    net = ZOO[kind].make().eval()
+    plain = wired(net).graph
+    for name, parameter in net.named_parameters():
+        if "q_norm" in name or "k_norm" in name:
+            parameter.data.fill_(100.0)
+    assert wired(net).graph.readers == plain.readers
+
+
 @pytest.mark.parametrize(
     ("rule", "steps", "points"),
     [
