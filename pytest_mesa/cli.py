@@ -73,6 +73,7 @@ def _parser() -> tuple[argparse.ArgumentParser, list[str]]:
     _add_specs(commands)
     _add_ledger(commands)
     _add_nets(commands)
+    _add_fixtures(commands)
     releases.add(partial(_command, commands))
     return parser, list(commands.choices)
 
@@ -213,6 +214,10 @@ def _add_nets(commands: Commands[argparse.ArgumentParser]) -> None:
         "--full", action="store_true", help="train to the end and compare the weights as well"
     )
 
+    _command(commands, "subjects", "nets:subjects", "list recipes, compiled nets and frozen nets")
+
+
+def _add_fixtures(commands: Commands[argparse.ArgumentParser]) -> None:
     fixtures = _command(
         commands,
         "fixtures",
@@ -243,8 +248,6 @@ def _add_nets(commands: Commands[argparse.ArgumentParser]) -> None:
         default=Path(".mesa-cache"),
         help="where the ladders' finished cells are (default: .mesa-cache)",
     )
-
-    _command(commands, "subjects", "nets:subjects", "list recipes, compiled nets and frozen nets")
 
 
 if __name__ == "__main__":

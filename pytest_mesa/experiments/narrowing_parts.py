@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -187,6 +188,18 @@ def scores(
 
 def limit(prediction: Prediction, handle: Handle) -> Cell:
     """Narrowing planted in an untrained twin, at growing strengths."""
+    control = prediction.experiment.control
+    return limit_of(
+        prediction,
+        handle,
+        lambda strength: scores(
+            prediction, with_narrowing(untrained(handle), "stage-by-stage", strength), control
+        ),
+    )
+
+
+def limit_of(prediction: Prediction, handle: Handle, planted: Callable[[float], Cell]) -> Cell:
+    """The smallest strength at which what is planted is seen."""
     spec: Narrowing = prediction.experiment
     return Cell(
         kind="narrowing-limit",
@@ -197,13 +210,6 @@ def limit(prediction: Prediction, handle: Handle) -> Cell:
             "edge": prediction.verdict.predicted.above,
         },
         impl=f"{CELLS}:limit",
-        inputs=tuple(
-            scores(
-                prediction,
-                with_narrowing(untrained(handle), "stage-by-stage", strength),
-                spec.control,
-            )
-            for strength in spec.spike_in.strengths
-        ),
+        inputs=tuple(map(planted, spec.spike_in.strengths)),
         label=f"limit of detection · {handle.label}",
     )

@@ -107,20 +107,9 @@ def _scores(prediction: Prediction, handle: Handle, count: int) -> Cell:
 
 def _limit(prediction: Prediction, handle: Handle) -> Cell:
     """Ladders of an untrained net in which more is ruled out from rung to rung."""
-    spec: Narrowing = prediction.experiment
-    net = parts.untrained(handle)
-    return Cell(
-        kind="narrowing-limit",
-        version=1,
-        params={
-            "strengths": list(spec.spike_in.strengths),
-            "alpha": prediction.verdict.alpha,
-            "edge": prediction.verdict.predicted.above,
-        },
-        impl=f"{parts.CELLS}:limit",
-        inputs=tuple(
-            _scores(prediction, with_narrowing(net, "growing", strength), spec.control)
-            for strength in spec.spike_in.strengths
-        ),
-        label=f"limit of detection · {handle.label}",
+    net, control = parts.untrained(handle), prediction.experiment.control
+    return parts.limit_of(
+        prediction,
+        handle,
+        lambda strength: _scores(prediction, with_narrowing(net, "growing", strength), control),
     )

@@ -76,7 +76,8 @@ def _told(folder: Path) -> tuple[str, dict[str, float]]:
         index = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise SubjectError(f"{path} can't be read ({error}); it reads {FORM}") from error
-    axis, sizes = (index.get(key) for key in ("axis", "sizes")) if isinstance(index, dict) else "??"
+    told = index if isinstance(index, dict) else {}
+    axis, sizes = told.get("axis"), told.get("sizes")
     if not isinstance(axis, str) or not axis.strip() or not isinstance(sizes, dict) or not sizes:
         raise SubjectError(f"{path}: expected {FORM}")
     nets = [each.name for each in folder.iterdir() if each.is_dir()]

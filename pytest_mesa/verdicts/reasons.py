@@ -82,8 +82,8 @@ _REMEDIES = {
         "little of what the net does"
     ),
     Reason.CIRCUIT_UNSTABLE: (
-        "register more games in a batch: circuits of one setting's own halves share hardly more "
-        "than random ones"
+        "register more games in a batch, or more batches that set the scale: two halves of one "
+        "setting don't reach what they must on a scale that is their own"
     ),
     Reason.STRATA_DISAGREE: "register one prediction per stratum: more scores will not settle it",
     Reason.BREAKTHROUGHS: (
