@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pytest_mesa.experiments.circuit_tasks import playing, telling_apart
+from pytest_mesa.experiments.circuit_tasks import Task, playing, telling_apart
 from pytest_mesa.experiments.games_competence import is_able, setting_name
-from pytest_mesa.instruments.attribution import edge_attribution
+from pytest_mesa.instruments.attribution import edge_attribution_by_group
 from pytest_mesa.instruments.attribution_paths import path
 from pytest_mesa.runs.cells import Json, Result
 from pytest_mesa.subjects.errors import SubjectError
@@ -22,6 +22,9 @@ from pytest_mesa.subjects.load import load
 from pytest_mesa.tasks.games.batches import HALVES, Batch, Position, Stretch, draw
 from pytest_mesa.tasks.games.notation import Name
 from pytest_mesa.tasks.games.prompts import TEMPLATES
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
 STREAM = 0x63697263  # apart from other uses of the seed
 SCORES = "scores.npz"
@@ -89,24 +92,24 @@ def attribute(params: Mapping[str, Json], inputs: tuple[Result, ...], folder: Pa
         drawn = [_glanced(batch) for batch in drawn[: 1 + GLANCE]]
     along = path(params["steps"])
     edges = player.wiring.graph.edges
-    scores, unrelated = [], []
-    for number, batch in enumerate(drawn):
-        for h, half in enumerate(batch):
-            tasks = [playing(player, s, h, row) for s, row in enumerate(half)]
-            if able and number < params["unrelated"]:
-                tasks.append(telling_apart(player, h, half))
-            found = [
-                edge_attribution(player.wiring, t.pairs, t.metric, along, TOKENS).scores[edges]
-                for t in tasks
-            ]
-            scores.append(found[: len(half)])
-            unrelated += found[len(half) :]
+
+    def scored(task: Task) -> list[Float[np.ndarray, " edge"]]:
+        found = edge_attribution_by_group(
+            player.wiring, task.pairs, task.metric, task.batch, along, TOKENS
+        )
+        return [each.scores[edges] for each in found]
+
+    settings = range(len(params["settings"]))
+    scores = [[scored(playing(player, s, h, drawn)) for s in settings] for h in range(HALVES)]
+    apart = drawn[: params["unrelated"]] if able else []
+    unrelated = [
+        [scored(telling_apart(player, h, half))[0] for h, half in enumerate(batch)]
+        for batch in apart
+    ]
     count = int(edges.sum())
     np.savez_compressed(
         folder / SCORES,
-        scores=np.array(scores, dtype=np.float32).reshape(
-            -1, HALVES, len(params["settings"]), count
-        ),
+        scores=np.array(scores, dtype=np.float32).transpose(2, 0, 1, 3),
         unrelated=np.array(unrelated, dtype=np.float32).reshape(-1, HALVES, count),
     )
     return {"weights_sha": player.weights_sha, "edges": count, "able": able}

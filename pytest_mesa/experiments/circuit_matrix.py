@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pytest_mesa.experiments.circuit_ablations import SOURCE, TESTED, kept
+from pytest_mesa.experiments.circuit_ablations import SOURCE, TESTED, Trial
 from pytest_mesa.experiments.circuit_cells import SCORES, batches_of, player_of, setting_names
 from pytest_mesa.experiments.circuit_scores import alike, circuit, shuffled
 from pytest_mesa.experiments.circuit_tasks import Task, playing
@@ -40,17 +40,21 @@ def matrix(params: Mapping[str, Json], inputs: tuple[Result, ...], _folder: Path
     rng = np.random.default_rng([params["seed"], STREAM])
     names = setting_names(params)
     tested = [
-        [playing(player, s, TESTED, batch[TESTED][s]) for batch in drawn[choose : choose + BATCHES]]
+        [playing(player, s, TESTED, [batch]) for batch in drawn[choose : choose + BATCHES]]
         for s in range(len(names))
     ]
     width = max(map(len, names))
     lines = [_head(names, width)]
     for ablation in ("resample", "mean"):
+        asked = [
+            [Trial(player, task, _ablation(player, task, ablation)) for task in tasks]
+            for tasks in tested
+        ]
         for size in params["sizes"]:
             one, other = (circuit(player.wiring.graph, row, size) for row in pooled)
             chance = shuffled(other, alike(player.wiring.graph), rng)
             for s, name in enumerate(names):
-                left = _left(player, tested[s], _cuts(one, other, chance), ablation)
+                left = _left(asked[s], _cuts(one, other, chance))
                 numbers = " ".join(f"{share:10.2f}" for share in left)
                 lines.append(f"{ablation:<9}{size:>5.0%}  {name:<{width}}{numbers}")
     title = "What is left of the margin of the best move with circuits kept and cut"
@@ -73,11 +77,8 @@ def _cuts(
     return [one, other, chance, ~one, ~other, ~chance, ~(one & ~other), ~(other & ~one)]
 
 
-def _left(
-    player: Player, tasks: Sequence[Task], edges: Sequence[np.ndarray], ablation: str
-) -> Float[np.ndarray, " column"]:
-    rows = [kept(player, task, edges, _ablation(player, task, ablation)) for task in tasks]
-    return np.asarray(np.mean(rows, axis=0))
+def _left(asked: Sequence[Trial], edges: Sequence[np.ndarray]) -> Float[np.ndarray, " column"]:
+    return np.asarray(np.mean([trial.kept(edges)[:, 0] for trial in asked], axis=0))
 
 
 def _ablation(player: Player, task: Task, name: str) -> Ablation:

@@ -18,7 +18,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pytest_mesa.experiments.circuit_ablations import SOURCE, Lost, cut_batches, faithfulness
+from pytest_mesa.experiments.circuit_ablations import (
+    SOURCE,
+    Lost,
+    LostAtRandom,
+    faithfulness,
+    lost,
+    lost_at_random,
+    trials,
+)
 from pytest_mesa.experiments.circuit_cells import SCORES, batches_of, player_of, setting_names
 from pytest_mesa.experiments.circuit_scores import Shared, circuit, planted, shared
 from pytest_mesa.experiments.lineup import stratum
@@ -44,11 +52,11 @@ class Scale:
     ablation: float
 
     @classmethod
-    def of(cls, compared: Sequence[Shared], lost: Sequence[Sequence[Lost]]) -> Scale:
+    def of(cls, compared: Sequence[Shared], at_random: Sequence[Sequence[LostAtRandom]]) -> Scale:
         """The spans on batches that are not measured."""
         return cls(
             span(compared),
-            float(np.mean([part.against_random for both in lost for part in both])),
+            float(np.mean([part.against_random for both in at_random for part in both])),
         )
 
     @property
@@ -91,35 +99,36 @@ def measure(params: Mapping[str, Json], inputs: tuple[Result, ...], _folder: Pat
         scores, unrelated = kept["scores"], kept["unrelated"]
     rng = np.random.default_rng([params["seed"], STREAM])
     choose, names = params["choose"], setting_names(params)
-    sizes = faithfulness(player, drawn[:choose], scores, params["sizes"])
+    tried, measured = trials(player, drawn[:choose]), trials(player, drawn[choose:])
+    sizes = faithfulness(tried, scores[:choose], params["sizes"])
     size = _chosen(sizes, params["faithful"])
     compared = [
         shared(graph, row, size, rng, unrelated[b] if b < len(unrelated) else None)
         for b, row in enumerate(scores)
     ]
     cores = [circuit(graph, row, params["core"]) for row in scores[:choose, SOURCE].mean(0)]
-    tried = cut_batches(player, drawn[:choose], scores[:choose], size, cores, rng)
-    lost = cut_batches(player, drawn[choose:], scores[choose:], size, cores)
-    scale = Scale.of(compared[:choose], tried)
+    at_random = lost_at_random(tried, cores, rng)
+    without = lost(measured, scores[choose:], size, cores)
+    scale = Scale.of(compared[:choose], at_random)
     part = compared[choose:]
     found = {
         "overlap": [scale.shares(each.across, each.chance) for each in part],
-        "ablation": [scale.hurts(both) for both in lost],
+        "ablation": [scale.hurts(both) for both in without],
     }
     about = {
         "edges": attributed.payload["edges"],
         "size": size,
         "tried": {f"{share:g}": dict(zip(names, row, strict=True)) for share, row in sizes.items()},
         "faithfulness": {
-            name: round(float(np.mean([both[s].alone for both in lost])), 4)
+            name: round(float(np.mean([both[s].alone for both in without])), 4)
             for s, name in enumerate(names)
         },
         "usable": scale.usable,
         "anchors": _anchors(part, scale, params["alpha"]),
         "shared": _shares(part, compared[:choose], scale),
         "lost": {
-            name: _lost([both[s] for both in lost], ("own_only", "other_only"))
-            | _lost([both[s] for both in tried], ("beside_random", "random_only"))
+            name: _means([both[s] for both in without], ("own_only", "other_only"))
+            | _means([both[s] for both in at_random], ("beside_random", "random_only"))
             for s, name in enumerate(names)
         },
     }
@@ -190,7 +199,7 @@ def _shares(part: Sequence[Shared], chosen: Sequence[Shared], scale: Scale) -> d
     return found
 
 
-def _lost(rows: Sequence[Lost], names: Sequence[str]) -> dict[str, float]:
+def _means(rows: Sequence[Lost | LostAtRandom], names: Sequence[str]) -> dict[str, float]:
     """Mean shares of the metric that are lost without parts of circuits."""
     return {n: round(float(np.mean([getattr(row, n) for row in rows])), 4) for n in names}
 

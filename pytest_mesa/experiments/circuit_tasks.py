@@ -3,12 +3,15 @@
 Playing: the net's best legal move against the best one of another game at the same ply, whose
 prompt is the corruption. Telling apart, the task that has nothing to do with playing: which of
 the two settings a prompt belongs to, with a prompt of the other as its corruption.
+
+Many batches are asked at once; what corrupts a prompt is always of its own batch.
 """
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import torch
@@ -16,8 +19,8 @@ from torch import Tensor
 
 from pytest_mesa.instruments.attribution_runs import Metric, Pairs, logit_difference
 from pytest_mesa.subjects.errors import SubjectError
-from pytest_mesa.subjects.games_players import Player, Posed, last_logits, padded
-from pytest_mesa.tasks.games.batches import Half, Position
+from pytest_mesa.subjects.games_players import Player, Posed, legal_logits, padded
+from pytest_mesa.tasks.games.batches import Batch, Half
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
@@ -25,32 +28,43 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Task:
-    """Pairs of prompts with what is asked of them."""
+    """Pairs of prompts with what is asked of them, and the batch that each is of."""
 
     pairs: Pairs
     metric: Metric
+    batch: Int[Tensor, " pair"]
+
+    def of_batch(self, batch: int) -> Task:
+        """One batch's part."""
+        rows = (self.batch == batch).nonzero().flatten()
+        return Task(
+            self.pairs.take(rows),
+            lambda logits, own: self.metric(logits, rows[own]),
+            self.batch[rows],
+        )
 
 
-def playing(player: Player, setting: int, half: int, positions: Sequence[Position]) -> Task:
+def playing(player: Player, setting: int, half: int, batches: Sequence[Batch]) -> Task:
     """The net's own move against the one it would make in another game.
 
     Raises:
-        SubjectError: no two prompts of the half are alike enough to corrupt one another.
+        SubjectError: no two prompts of a batch are alike enough to corrupt one another.
     """
-    posed = player.posed(setting, half, positions)
-    partner = partners(posed.keys)
-    logits = last_logits(player, posed).float()
-    best = [_best(row, legal) for row, legal in zip(logits, posed.legal, strict=True)]
+    asked = [batch[half][setting] for batch in batches]
+    of = [number for number, positions in enumerate(asked) for _ in positions]
+    posed = player.posed(setting, half, list(chain.from_iterable(asked)))
+    logits = legal_logits(player, posed)
+    best = [_best(*each) for each in zip(posed.legal, logits, strict=True)]
     rows, others, right, wrong = [], [], [], []
-    for row, other in partner.items():
-        rivals = [token for token in posed.legal[other] if token != best[row]]
+    for row, other in partners(list(zip(of, posed.keys, strict=True))).items():
+        rival = _best(posed.legal[other], logits[other], best[row])
         # Two games may have begun alike: the same prompt corrupts nothing.
-        if rivals and not torch.equal(posed.ids[row], posed.ids[other]):
+        if rival is not None and not torch.equal(posed.ids[row], posed.ids[other]):
             rows.append(row)
             others.append(other)
             right.append(best[row])
-            wrong.append(_best(logits[other], rivals))
-    if not rows:
+            wrong.append(rival)
+    if {of[row] for row in rows} != set(range(len(asked))):
         raise SubjectError(
             "no two positions have different prompts of one length at the same ply, so that none "
             "can be corrupted by another; ask for more games in a batch"
@@ -58,7 +72,7 @@ def playing(player: Player, setting: int, half: int, positions: Sequence[Positio
     device = posed.ids.device
     metric = logit_difference(*(torch.tensor(each, device=device) for each in (right, wrong)))
     pairs = Pairs(posed.ids[rows], posed.ids[others], posed.mask[rows], posed.lengths[rows] - 1)
-    return Task(pairs, metric)
+    return Task(pairs, metric, torch.tensor(of, device=device)[rows])
 
 
 def partners(keys: Sequence[Hashable]) -> dict[int, int]:
@@ -73,9 +87,12 @@ def partners(keys: Sequence[Hashable]) -> dict[int, int]:
     return dict(sorted(found.items()))
 
 
-def _best(logits: Float[Tensor, " vocabulary"], tokens: Sequence[int]) -> int:
-    """The most likely of some tokens."""
-    return tokens[int(logits[list(tokens)].argmax())]
+def _best(
+    tokens: Sequence[int], logits: Float[Tensor, " token"], but: int | None = None
+) -> int | None:
+    """The most likely of some tokens, ``but`` one; None where there is no other."""
+    places = [place for place, token in enumerate(tokens) if token != but]
+    return tokens[places[int(logits[places].argmax())]] if places else None
 
 
 def telling_apart(player: Player, half: int, asked: Half) -> Task:
@@ -100,7 +117,8 @@ def telling_apart(player: Player, half: int, asked: Half) -> Task:
         first, second = (logits[:, kind].float().logsumexp(-1) for kind in kinds)
         return signs[rows] * (first - second)
 
-    return Task(Pairs(ids.to(device), corrupt.to(device), mask.to(device)), metric)
+    pairs = Pairs(ids.to(device), corrupt.to(device), mask.to(device))
+    return Task(pairs, metric, torch.zeros(len(pairs), dtype=torch.long, device=device))
 
 
 def _prompts(posed: Posed) -> list[list[int]]:

@@ -31,17 +31,17 @@ from pytest_mesa.instruments.attribution_prefix import Share, shares
 from pytest_mesa.instruments.attribution_runs import (
     Metric,
     Pairs,
-    at_answers,
     for_inputs_only,
     measured,
     on_input,
 )
+from pytest_mesa.instruments.attribution_trunks import at_answers
 from pytest_mesa.instruments.attribution_writes import Writes, differences, spelled_out
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from jaxtyping import Float
+    from jaxtyping import Float, Int
 
 TOKENS = 512  # in one pass: enough to keep matrix products busy, little to hold for gradients
 
@@ -125,19 +125,53 @@ def edge_attribution(
     Raises:
         SiteError: pairs without corrupted prompts, or a metric that is no number for each run.
     """
+    groups = torch.zeros(len(pairs), dtype=torch.long, device=pairs.clean.device)
+    return edge_attribution_by_group(wiring, pairs, metric, groups, along, tokens)[0]
+
+
+def edge_attribution_by_group(
+    wiring: Wiring,
+    pairs: Pairs,
+    metric: Metric,
+    groups: Int[Tensor, " pair"],
+    along: Path | None = None,
+    tokens: int = TOKENS,
+) -> list[EdgeScores]:
+    """The same for many groups of pairs at once, numbered from 0; none may be without pairs.
+
+    Raises:
+        SiteError: as `edge_attribution`.
+    """
     along = along or path()
     graph = wiring.graph
-    total = torch.zeros(len(graph.writers), len(graph.readers), device=pairs.clean.device)
-    values = []
+    sizes = groups.bincount()
+    table = (len(sizes), len(graph.writers), len(graph.readers))
+    totals = torch.zeros(table, device=pairs.clean.device)
+    values = torch.zeros(2, len(pairs), dtype=torch.float64, device=pairs.clean.device)
     with for_inputs_only(wiring.anatomy.module):
-        for share in shares(wiring, pairs, len(along), tokens):
-            change, both = differences(wiring, share.pairs, share.run)
-            values.append(_metrics(metric, both.logits, share.rows))
+        for share in shares(wiring, pairs, len(along), tokens, groups=groups):
+            change, both = differences(wiring, share.pairs, share.answers, share.run)
+            values[:, share.rows] = _metrics(metric, both.logits, share.rows).double()
             spelled = spelled_out(wiring, change)
-            taps = collect_edges(wiring, spelled, share.pairs.answers, len(along), total)
+            taps = collect_edges(wiring, spelled, len(along), _grouped(share, totals))
             _backward(wiring, share, metric, both, along, taps)
-    clean, corrupt = _means(values)
-    return EdgeScores(graph, (total / len(pairs)).double().cpu().numpy(), clean, corrupt)
+    found = (totals / sizes[:, None, None]).double().cpu().numpy()
+    return [
+        EdgeScores(graph, scores, *values[:, groups == group].mean(1).tolist())
+        for group, scores in enumerate(found)
+    ]
+
+
+def _grouped(share: Share, totals: Tensor) -> list[tuple[slice, Tensor]]:
+    """Which of a share's pairs count for which total."""
+    if share.groups is None:
+        return [(slice(None), totals[0])]
+    names, counts = share.groups.unique_consecutive(return_counts=True)
+    ends = counts.cumsum(0).tolist()
+    return [
+        (slice(end - count, end), totals[name])
+        for name, count, end in zip(names.tolist(), counts.tolist(), ends, strict=True)
+    ]
 
 
 def node_attribution(
@@ -158,7 +192,7 @@ def node_attribution(
     values = []
     with for_inputs_only(wiring.anatomy.module):
         for share in shares(wiring, pairs, len(along), tokens):
-            change, both = differences(wiring, share.pairs, share.run)
+            change, both = differences(wiring, share.pairs, share.answers, share.run)
             values.append(_metrics(metric, both.logits, share.rows))
             taps = collect_nodes(wiring, change, len(along), total[:, share.start :])
             _backward(wiring, share, metric, both, along, taps)
@@ -181,10 +215,11 @@ def _backward(
     points = torch.tensor(along.points, device=clean.device).to(clean)[:, None, None, None]
     start = (corrupt + points * (clean - corrupt)).flatten(0, 1).requires_grad_()
     mask = None if pairs.mask is None else pairs.mask.repeat(steps, 1)
-    weights = torch.tensor(along.weights, device=clean.device).repeat_interleave(count)
+    answers = share.answers
+    weights = torch.tensor(along.weights, device=clean.device).repeat_interleave(len(answers))
     with torch.enable_grad(), ExitStack() as stack:
         stack.callback(on_input(wiring.first_block, lambda _value: start))
-        stack.callback(at_answers(wiring.unembedding, pairs.answers.repeat(steps)))
+        stack.callback(at_answers(wiring.unembedding, answers.copies(steps, count)))
         for tap in taps:
             stack.callback(tap())
         logits = share.run(pairs.clean.repeat(steps, 1), mask)[:, 0]

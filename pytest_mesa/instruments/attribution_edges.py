@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -11,15 +11,10 @@ from torch import Tensor, nn
 
 from pytest_mesa.instruments.attribution_norm import Norm
 from pytest_mesa.instruments.attribution_parts import Attention, Plain, Read, Wiring
-from pytest_mesa.instruments.attribution_runs import (
-    answered,
-    on_input,
-    on_output,
-    with_own_gradient,
-)
+from pytest_mesa.instruments.attribution_runs import on_input, on_output, with_own_gradient
 
 if TYPE_CHECKING:
-    from jaxtyping import Float, Int
+    from jaxtyping import Float
 
 Tap = Callable[[], Callable[[], None]]  # sets hooks, and gives their remover
 
@@ -27,25 +22,26 @@ Tap = Callable[[], Callable[[], None]]  # sets hooks, and gives their remover
 def collect_edges(
     wiring: Wiring,
     spelled: Float[Tensor, "writer pair pos d_model"],
-    answers: Int[Tensor, " pair"],
     steps: int,
-    total: Float[Tensor, "writer reader"],
+    totals: Sequence[tuple[slice, Float[Tensor, "writer reader"]]],
 ) -> list[Tap]:
-    """Hooks that add every edge's score to ``total`` during one backward pass.
+    """Hooks that add every edge's score to totals during one backward pass.
 
-    Nothing of a layer is kept once its readers' gradients have met the writers before them.
+    ``totals``: which pairs count, and where. Nothing of a layer is kept once its readers'
+    gradients have met the writers before them.
     """
-    flat = spelled.flatten(1, 2)
 
     def add(first: int, before: int, gradient: Float[Tensor, "reader row d_model"]) -> None:
-        product = flat[:before].flatten(1) @ gradient.flatten(1).T
-        total[:before, first : first + len(gradient)] += product
+        back = gradient.unflatten(1, spelled.shape[1:3])
+        for pairs, total in totals:
+            product = spelled[:before, pairs].flatten(1) @ back[:, pairs].flatten(1).T
+            total[:before, first : first + len(gradient)] += product
 
     taps: list[Tap] = []
     for part in wiring.parts:
         tap = _AttentionTap if isinstance(part, Attention) else _PlainTap
         taps.append(tap(part, steps, partial(add, before=part.before)).hook)  # type: ignore[arg-type]
-    taps.append(partial(_logits_tap, wiring, spelled, answers, steps, total))
+    taps.append(partial(_logits_tap, wiring, steps, add))
     return taps
 
 
@@ -178,19 +174,12 @@ class _PlainTap:
         return ((got - hat * along) * scale).sum(0)
 
 
-def _logits_tap(
-    wiring: Wiring,
-    spelled: Float[Tensor, "writer pair pos d_model"],
-    answers: Int[Tensor, " pair"],
-    steps: int,
-    total: Float[Tensor, "writer reader"],
-) -> Callable[[], None]:
-    """Takes the gradient of the stream at the answers: it is zero elsewhere."""
+def _logits_tap(wiring: Wiring, steps: int, add: Callable[..., None]) -> Callable[[], None]:
+    """Takes the gradient of the stream that the logits are read from."""
+    count, last = len(wiring.graph.writers), len(wiring.graph.readers) - 1
 
     def gather(gradient: Float[Tensor, "run pos d_model"]) -> None:
-        got = by_step(answered(gradient, answers.repeat(steps)), steps).sum(0).float()
-        pairs = torch.arange(len(answers), device=answers.device)
-        total[:, -1] += torch.einsum("upd,pd->u", spelled[:, pairs, answers], got)
+        add(last, count, gradient=by_step(gradient, steps).sum(0).float()[None])
 
     return on_input(wiring.last, with_own_gradient(gather))
 

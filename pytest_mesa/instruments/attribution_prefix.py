@@ -2,7 +2,8 @@
 
 In a causal net a clean and a corrupted prompt are the same up to the first token that differs,
 and so is every run between them: those positions' keys and values are computed once a pair, no
-write differs there and no gradient is needed. Everything else runs from there on.
+write differs there and no gradient is needed. Everything else runs from there on. Pairs that
+begin other pairs need no run at all.
 """
 
 from __future__ import annotations
@@ -10,14 +11,15 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from pytest_mesa.instruments.attribution_parts import Wiring
-from pytest_mesa.instruments.attribution_runs import Pairs, at_answers
+from pytest_mesa.instruments.attribution_runs import Pairs
+from pytest_mesa.instruments.attribution_trunks import Answers, at_answers, trunks
 from pytest_mesa.instruments.patching_cache import RecordingCache
 from pytest_mesa.instruments.runner import Runner
 
@@ -29,33 +31,66 @@ if TYPE_CHECKING:
 class Share:
     """Some of the pairs, from position ``start`` on; ``run`` runs any number of copies of them.
 
-    ``rows`` says which pairs they are.
+    ``rows`` says which pairs the ``answers`` are of: one of these may answer several.
+    ``groups`` are the pairs' own, in ascending order; None where there are none.
     """
 
     pairs: Pairs
-    rows: Int[Tensor, " pair"]
+    rows: Int[Tensor, " answer"]
+    answers: Answers
     start: int
     run: Runner
+    groups: Int[Tensor, " pair"] | None = None
 
 
 def shares(
-    wiring: Wiring, pairs: Pairs, runs: int, tokens: int, *, prefix: bool = True
+    wiring: Wiring,
+    pairs: Pairs,
+    runs: int,
+    tokens: int,
+    *,
+    groups: Int[Tensor, " pair"] | None = None,
+    prefix: bool = True,
+    apart: bool = False,
 ) -> Iterator[Share]:
     """Split pairs so that ``runs`` runs of each have at most ``tokens`` tokens at a time.
 
-    ``prefix=False``: every run starts at the first position.
+    ``prefix=False``: every run starts at the first position. ``apart``: every pair has a run of
+    its own, also where another one begins with it; so have pairs of different ``groups``.
     """
     length = pairs.clean.shape[1]
-    prefix = prefix and continues(wiring)
-    starts = first_difference(pairs) if prefix else torch.zeros(len(pairs), dtype=torch.long)
+    needed, run_of = (each.cpu() for each in _runs(wiring, pairs, groups, apart=apart))
+    starts = torch.zeros(len(needed), dtype=torch.long)
+    if prefix and continues(wiring):
+        first = first_difference(pairs)
+        starts = torch.full_like(starts, length).scatter_reduce(0, run_of, first, "amin")
     order = torch.argsort(starts, stable=True)
     at = 0
     while at < len(order):
         start = int(starts[order[at]])
         size = max(1, tokens // (runs * (length - start)))
-        rows = order[at : at + size].to(pairs.clean.device)
-        yield _share(wiring, pairs.take(rows), rows, start)
+        chosen = order[at : at + size]
+        if groups is not None:
+            chosen = chosen[torch.argsort(groups.cpu()[needed[chosen]], stable=True)]
+        place = torch.full((len(needed),), -1)
+        place[chosen] = torch.arange(len(chosen))
+        rows = (place[run_of] >= 0).nonzero().flatten()
+        device = pairs.clean.device
+        answers = Answers(place[run_of[rows]].to(device), pairs.answers[rows.to(device)])
+        own = needed[chosen].to(device)
+        found = _share(wiring, pairs.take(own), rows.to(device), answers, start)
+        yield found if groups is None else replace(found, groups=groups[own])
         at += size
+
+
+def _runs(
+    wiring: Wiring, pairs: Pairs, groups: Int[Tensor, " pair"] | None, *, apart: bool
+) -> tuple[Tensor, Tensor]:
+    """The pairs that need a run, and each pair's among these."""
+    if apart or not wiring.anatomy.causal:
+        each = torch.arange(len(pairs))
+        return each, each
+    return trunks(pairs, groups)
 
 
 def first_difference(pairs: Pairs) -> Int[Tensor, " pair"]:
@@ -75,18 +110,21 @@ def continues(wiring: Wiring) -> bool:
     return anatomy.causal and attends and takes
 
 
-def _share(wiring: Wiring, pairs: Pairs, rows: Tensor, start: int) -> Share:
+def _share(wiring: Wiring, pairs: Pairs, rows: Tensor, answers: Answers, start: int) -> Share:
+    whole = Share(pairs, rows, answers, 0, wiring.run)
     if not start:
-        return Share(pairs, rows, 0, wiring.run)
+        return whole
     cache = RecordingCache(len(wiring.anatomy.blocks))
     run = _Continued(wiring.anatomy.module, pairs, start, cache)
     with torch.no_grad(), ExitStack() as stack:
-        stack.callback(at_answers(wiring.unembedding, torch.zeros_like(pairs.answers)))
+        nowhere = Answers(answers.runs[:0], answers.places[:0])  # logits of the beginnings: none
+        stack.callback(at_answers(wiring.unembedding, nowhere))
         run.begin()
     if not cache.complete:
-        return Share(pairs, rows, 0, wiring.run)
+        return whole
     rest = None if pairs.corrupt is None else pairs.corrupt[:, start:]
-    return Share(Pairs(pairs.clean[:, start:], rest, None, pairs.answers - start), rows, start, run)
+    later = Pairs(pairs.clean[:, start:], rest, None, pairs.answers - start)
+    return Share(later, rows, Answers(answers.runs, answers.places - start), start, run)
 
 
 class _Continued:

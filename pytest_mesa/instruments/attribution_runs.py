@@ -150,18 +150,6 @@ def on_output(module: nn.Module, change: Change) -> Callable[[], None]:
     return module.register_forward_hook(hook).remove
 
 
-def at_answers(module: nn.Module, answers: Int[Tensor, " run"]) -> Callable[[], None]:
-    """Let an unembedding see one position of each run alone; the remover."""
-    return on_input(module, lambda stream: answered(stream, answers)[:, None])
-
-
-def answered(
-    stream: Float[Tensor, "run pos _"], answers: Int[Tensor, " run"]
-) -> Float[Tensor, "run _"]:
-    """The values at the answers' positions."""
-    return stream[torch.arange(len(answers), device=answers.device), answers]
-
-
 def with_gradient(gather: Callable[[Tensor], None]) -> Change:
     """Show a value's gradient, as the value is before any change in place."""
 

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from pytest_mesa.instruments.attribution_parts import Attention, Wiring
-from pytest_mesa.instruments.attribution_runs import Pairs, at_answers, on_input, on_output
+from pytest_mesa.instruments.attribution_runs import Pairs, on_input, on_output
+from pytest_mesa.instruments.attribution_trunks import Answers, at_answers
 from pytest_mesa.instruments.runner import Runner
 from pytest_mesa.instruments.stream import SiteError
 
@@ -31,14 +32,14 @@ class Writes:
 
     stream: Float[Tensor, "run pos d_model"]
     parts: tuple[Float[Tensor, "run pos _"], ...]
-    logits: Float[Tensor, "run vocabulary"]
+    logits: Float[Tensor, "answer vocabulary"]
 
 
 def capture(
     wiring: Wiring,
     ids: Int[Tensor, "run pos"],
     mask: Int[Tensor, "run pos"] | None,
-    answers: Int[Tensor, " run"],
+    answers: Answers,
     reduce: Reduce = Tensor.clone,
     run: Runner | None = None,
 ) -> Writes:
@@ -91,7 +92,9 @@ def on_heads(
     return [on_input(part.projection, hold), on_input(after.module, scale)]
 
 
-def differences(wiring: Wiring, pairs: Pairs, run: Runner) -> tuple[Writes, Writes]:
+def differences(
+    wiring: Wiring, pairs: Pairs, answers: Answers, run: Runner
+) -> tuple[Writes, Writes]:
     """Corrupted less clean writes, and (in ``stream`` and ``logits`` alone) both runs.
 
     The second holds the clean and then the corrupted runs.
@@ -107,9 +110,8 @@ def differences(wiring: Wiring, pairs: Pairs, run: Runner) -> tuple[Writes, Writ
         return value[count:].float() - value[:count].float()
 
     mask = None if pairs.mask is None else torch.cat([pairs.mask, pairs.mask])
-    answers = torch.cat([pairs.answers, pairs.answers])
     ids = torch.cat([pairs.clean, pairs.corrupt])
-    difference = capture(wiring, ids, mask, answers, subtract, run)
+    difference = capture(wiring, ids, mask, answers.copies(2, count), subtract, run)
     return difference, Writes(both[0], (), difference.logits)
 
 

@@ -13,12 +13,11 @@ from torch import Tensor
 from pytest_mesa.instruments.attribution import TOKENS
 from pytest_mesa.instruments.attribution_graph import Graph
 from pytest_mesa.instruments.attribution_parts import Wiring
-from pytest_mesa.instruments.attribution_prefix import shares
+from pytest_mesa.instruments.attribution_prefix import Share, shares
 from pytest_mesa.instruments.attribution_runs import Metric, Pairs, measured
 from pytest_mesa.instruments.attribution_writes import Writes, capture
 from pytest_mesa.instruments.circuit import Circuit
 from pytest_mesa.instruments.circuit_run import run_masked
-from pytest_mesa.instruments.runner import Runner
 from pytest_mesa.instruments.stream import SiteError
 
 if TYPE_CHECKING:
@@ -33,8 +32,8 @@ class Ablation(Protocol):
         """Whether ablation changes nothing before a pair's first differing token."""
         ...
 
-    def base(self, wiring: Wiring, pairs: Pairs, run: Runner) -> Writes:
-        """Writes that broadcast to the pairs' (pair, pos)."""
+    def base(self, wiring: Wiring, share: Share) -> Writes:
+        """Writes that broadcast to the (pair, pos) of the share's pairs."""
         ...
 
 
@@ -44,11 +43,12 @@ class Resample:
 
     keeps_prefix: ClassVar[bool] = True
 
-    def base(self, wiring: Wiring, pairs: Pairs, run: Runner) -> Writes:
+    def base(self, wiring: Wiring, share: Share) -> Writes:
         """The corrupted run."""
+        pairs = share.pairs
         if pairs.corrupt is None:
             raise SiteError("resample ablation needs corrupted prompts")
-        return capture(wiring, pairs.corrupt, pairs.mask, pairs.answers, run=run)
+        return capture(wiring, pairs.corrupt, pairs.mask, share.answers, run=share.run)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,17 +58,16 @@ class Mean:
     writes: Writes
     keeps_prefix: ClassVar[bool] = False
 
-    def base(self, wiring: Wiring, pairs: Pairs, run: Runner) -> Writes:  # noqa: ARG002
+    def base(self, wiring: Wiring, share: Share) -> Writes:  # noqa: ARG002
         """The means.
 
         Raises:
             SiteError: means by position over prompts of another length.
         """
         length = self.writes.stream.shape[1]
-        if length not in (1, pairs.clean.shape[1]):
-            raise SiteError(
-                f"means over {length} positions do not fit prompts of {pairs.clean.shape[1]}"
-            )
+        width = share.pairs.clean.shape[1]
+        if length not in (1, width):
+            raise SiteError(f"means over {length} positions do not fit prompts of {width}")
         return self.writes
 
 
@@ -88,14 +87,14 @@ def mean_ablation(
     real = torch.ones_like(ids) if mask is None else mask
     axes = (0,) if by_position else (0, 1)
     total: list[Tensor] = []
-    for share in shares(wiring, pairs, 1, tokens, prefix=False):
-        weight = real[share.rows][..., None].float()
+    for share in shares(wiring, pairs, 1, tokens, prefix=False, apart=True):
         some = share.pairs
+        weight = real[share.rows][..., None].float()
         writes = capture(
             wiring,
             some.clean,
             some.mask,
-            some.answers,
+            share.answers,
             lambda value, w=weight: (value.float() * w).sum(axes, keepdim=True),  # type: ignore[misc]
         )
         values = [writes.stream, *writes.parts]
@@ -143,9 +142,9 @@ def evaluate(
     on_device = [torch.from_numpy(mask).to(device) for mask in masks]
     found = torch.empty(len(masks), len(pairs), dtype=torch.float64)
     for share in shares(wiring, pairs, 1, tokens, prefix=ablation.keeps_prefix):
-        base = ablation.base(wiring, share.pairs, share.run)
+        base = ablation.base(wiring, share)
         for row, mask in enumerate(on_device):
-            logits = run_masked(wiring, mask, share.pairs, base, share.run)
+            logits = run_masked(wiring, mask, share.pairs, base, share.run, share.answers)
             found[row, share.rows.cpu()] = measured(metric, logits, share.rows).double().cpu()
     return found.numpy()
 

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from pytest_mesa.instruments.attribution_parts import Attention, Plain, Read, Wiring
-from pytest_mesa.instruments.attribution_runs import Pairs, at_answers, on_input, on_output
+from pytest_mesa.instruments.attribution_runs import Pairs, on_input, on_output
+from pytest_mesa.instruments.attribution_trunks import Answers, at_answers
 from pytest_mesa.instruments.attribution_writes import Writes, on_heads
 from pytest_mesa.instruments.runner import Runner
 
@@ -30,14 +31,16 @@ def run_masked(
     pairs: Pairs,
     base: Writes,
     run: Runner | None = None,
-) -> Float[Tensor, "pair vocabulary"]:
+    answers: Answers | None = None,
+) -> Float[Tensor, "answer vocabulary"]:
     """Logits at the answers where edges outside ``mask`` carry the baseline's writes.
 
     ``base``: writes that broadcast to the pairs' (pair, pos). ``run``: how to run the pairs.
+    ``answers``: one of each pair where none are given.
     """
     with torch.no_grad(), ExitStack() as stack:
         _Run(wiring, mask, pairs, base).hook(stack)
-        stack.callback(at_answers(wiring.unembedding, pairs.answers))
+        stack.callback(at_answers(wiring.unembedding, answers or Answers.of(pairs)))
         return (run or wiring.run)(pairs.clean, pairs.mask)[:, 0]
 
 

@@ -8,6 +8,7 @@ words, under the templates of a setting.
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal, Protocol
@@ -16,6 +17,9 @@ import torch
 from torch import Tensor
 
 from pytest_mesa.instruments.attribution_parts import Wiring
+from pytest_mesa.instruments.attribution_prefix import shares
+from pytest_mesa.instruments.attribution_runs import Pairs
+from pytest_mesa.instruments.attribution_trunks import at_answers
 from pytest_mesa.instruments.attribution_wiring import wire
 from pytest_mesa.instruments.dissect import dissect
 from pytest_mesa.subjects.games_decoder import GamesSubject
@@ -31,6 +35,7 @@ from pytest_mesa.tasks.games.tokens import Tag
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
 
+TOKENS = 4096  # in one pass without gradients
 PLAYED = (12, 28, 52, 36)  # squares of an opening, to see a net's parts with
 
 
@@ -75,11 +80,17 @@ class Player(Protocol):
         """Positions of a setting's half as prompts."""
 
 
-def last_logits(player: Player, posed: Posed) -> Float[Tensor, "position vocabulary"]:
-    """Next-token logits behind each prompt."""
-    with torch.no_grad():
-        logits = player.wiring.run(posed.ids, posed.mask)
-    return logits[torch.arange(len(posed), device=logits.device), posed.lengths - 1]
+def legal_logits(player: Player, posed: Posed) -> list[Float[Tensor, " legal"]]:
+    """The logits of each prompt's legal tokens behind it, in their order."""
+    wiring = player.wiring
+    found: dict[int, Tensor] = {}
+    for share in shares(wiring, Pairs(posed.ids, mask=posed.mask), 1, TOKENS, prefix=False):
+        with torch.no_grad(), ExitStack() as stack:
+            stack.callback(at_answers(wiring.unembedding, share.answers))
+            logits = share.run(share.pairs.clean, share.pairs.mask)[:, 0]
+        for row, said in zip(share.rows.tolist(), logits, strict=True):
+            found[row] = said[list(posed.legal[row])].float()
+    return [found[row] for row in range(len(posed))]
 
 
 def padded(rows: Sequence[Sequence[int]], padding: int) -> tuple[Tensor, Tensor]:

@@ -19,7 +19,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from pytest_mesa._paths import shipped
 from pytest_mesa.experiments import circuit_cells, circuit_matrix, circuit_measure
-from pytest_mesa.experiments.circuit_ablations import Lost
+from pytest_mesa.experiments.circuit_ablations import Lost, LostAtRandom, Trial
 from pytest_mesa.experiments.circuit_measure import HIGH, LOW, Scale
 from pytest_mesa.experiments.circuit_overlap import STUDY, _withheld
 from pytest_mesa.experiments.circuit_scores import Shared, overlap, planted, shuffled
@@ -73,8 +73,8 @@ def test_all_of_a_setting_planted_is_other_games_of_the_first() -> None:
     assert np.array_equal(planted(scores, 0.0), scores)
 
 
-def lost(own: float, other: float, chance: float = 0.1) -> Lost:
-    return Lost(0.9, own, other, 0.5, chance)
+def lost(own: float, other: float) -> Lost:
+    return Lost(0.9, own, other)
 
 
 @given(st.floats(0, 0.5, width=16), st.floats(0, 0.5, width=16))
@@ -89,11 +89,12 @@ def test_cuts_that_hurt_alike_score_one_and_cuts_like_random_ones_zero(
 
 def test_scales_reach_from_random_circuits_to_one_settings_halves() -> None:
     compared = [Shared(0.3, 0.6, 0.2, 0.2), Shared(0.3, 0.5, 0.1, 0.2)]
-    scale = Scale.of(compared, [[lost(0.5, 0.1), lost(0.4, 0.1)]])
+    scale = Scale.of(compared, [[LostAtRandom(0.5, 0.1), LostAtRandom(0.3, 0.1)]])
+    assert scale.hurts([lost(0.3, 0.0)] * 2) == pytest.approx(0.0)
     assert scale.shares(0.6, 0.2) == pytest.approx(1.0)
     assert scale.shares(0.2, 0.2) == 0.0
     assert scale.usable
-    assert not Scale.of([Shared(0.3, 0.3, 0.3, 0.3)], [[lost(0.5, 0.1)]]).usable
+    assert not Scale.of([Shared(0.3, 0.3, 0.3, 0.3)], [[LostAtRandom(0.5, 0.1)]]).usable
 
 
 @given(st.lists(st.integers(0, 3), max_size=12))
@@ -207,10 +208,10 @@ def test_noise_in_the_place_of_scores_misses_the_shared_circuit(
 ) -> None:
     rng, edges = np.random.default_rng(0), player().wiring.graph.edges
 
-    def scores(*_args: Any) -> Any:
-        return SimpleNamespace(scores=rng.normal(size=edges.shape))
+    def scores(_wiring: Any, _pairs: Any, _metric: Any, batch: torch.Tensor, *_: Any) -> list[Any]:
+        return [SimpleNamespace(scores=rng.normal(size=edges.shape)) for _ in batch.unique()]
 
-    monkeypatch.setattr(circuit_cells, "edge_attribution", scores)
+    monkeypatch.setattr(circuit_cells, "edge_attribution_by_group", scores)
     about = measured(player(6), tmp_path, batches=4, choose=2)["detail"]["circuits"]
     assert not about["usable"] or min(about["faithfulness"].values()) < 0.5
 
@@ -240,14 +241,14 @@ def test_a_model_that_does_not_play_gets_a_glance(tiny: LanguageModel, tmp_path:
 def test_a_pair_sets_the_nets_own_moves_against_each_other() -> None:
     asked = player()
     stretches = (Stretch(Name.TIC_TAC_TOE, 2, 5), Stretch(Name.FIFTEEN, 2, 5))
-    ((half, _),) = draw(stretches, 1, 6, 2, np.random.default_rng(0), twins=True)
-    task = playing(asked, 0, 0, half[0])
+    (batch,) = draw(stretches, 1, 6, 2, np.random.default_rng(0), twins=True)
+    task = playing(asked, 0, 0, [batch])
     assert len(task.pairs) == 12
     logits = asked.wiring.run(task.pairs.clean, task.pairs.mask)
     margins = task.metric(logits[torch.arange(12), task.pairs.answers], torch.arange(12))
     assert (margins > 0).float().mean() > 0.9
     both = token_player(decoder(), (Name.TIC_TAC_TOE, Name.FIFTEEN))
-    apart = telling_apart(both, 0, half)
+    apart = telling_apart(both, 0, batch[0])
     logits = both.wiring.run(apart.pairs.clean, apart.pairs.mask)
     rows = torch.arange(len(apart.pairs))
     assert (apart.metric(logits[rows, apart.pairs.answers], rows) > 0).all()
@@ -257,14 +258,35 @@ def test_a_language_model_is_asked_in_words_of_one_length(tiny: LanguageModel) -
     ways = tuple(tuple(TEMPLATES[n] for n in names) for names in (CHESS_WAYS, GO_WAYS))
     asked = TextPlayer(tiny, ways)
     stretches = (Stretch(Name.CHESS, 2, 3), Stretch(Name.GO, 2, 3))
-    ((half, _),) = draw(stretches, 1, 8, 2, np.random.default_rng(0))
+    (batch,) = draw(stretches, 1, 8, 2, np.random.default_rng(0))
     for setting in (0, 1):
-        task = playing(asked, setting, 0, half[setting])
+        task = playing(asked, setting, 0, [batch])
         assert task.pairs.corrupt is not None
         assert bool((task.pairs.clean != task.pairs.corrupt).any(1).all())
         assert asked.wiring.graph.edges.sum() > 0
-    apart = telling_apart(asked, 0, half)
+    apart = telling_apart(asked, 0, batch[0])
     assert len(apart.pairs) == 32
+
+
+def test_batches_asked_together_are_asked_as_each_alone() -> None:
+    asked = player()
+    stretches = (Stretch(Name.TIC_TAC_TOE, 2, 5), Stretch(Name.TIC_TAC_TOE, 2, 5))
+    batches = draw(stretches, 3, 6, 4, np.random.default_rng(1))
+    together = playing(asked, 0, 1, batches)
+    trial = Trial(asked, together)
+    edges = np.random.default_rng(0).random(int(asked.wiring.graph.edges.sum())) < 0.6
+    for number, batch in enumerate(batches):
+        part, alone = together.of_batch(number), playing(asked, 0, 1, [batch])
+        for name in ("clean", "corrupt", "answers"):
+            width = int(alone.pairs.answers.max()) + 1
+            got, want = (getattr(task.pairs, name) for task in (part, alone))
+            assert torch.equal(got[..., :width], want[..., :width])
+        logits = torch.randn(len(alone.pairs), 700, generator=torch.Generator().manual_seed(0))
+        rows = torch.arange(len(alone.pairs))
+        assert torch.equal(part.metric(logits, rows), alone.metric(logits, rows))
+        kept = Trial(asked, alone).kept([edges])[0, 0]
+        assert trial.kept_in(number, [edges])[0] == pytest.approx(kept, abs=1e-4)
+        assert trial.kept([edges])[0, number] == pytest.approx(kept, abs=1e-4)
 
 
 CHESS_WAYS, GO_WAYS = ("uci-position", "uci-story"), ("sgf-short", "sgf-full")
