@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +14,7 @@ from transformers import GPT2Config, GPT2LMHeadModel
 
 from pytest_mesa.instruments.stream import Stream
 from pytest_mesa.subjects.base import weights_sha
+from pytest_mesa.subjects.games_reading import Reading
 from pytest_mesa.subjects.games_recipes import GamesRecipe
 from pytest_mesa.tasks.games import tokens
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from jaxtyping import Float, Int
 
 CHUNK = 256
+TOGETHER = 64  # games read at once: their keys and values are kept
 
 
 class GamesDecoder(nn.Module):
@@ -71,15 +74,10 @@ class GamesSubject:
         with torch.no_grad():
             return torch.cat([self.module(part) for part in ids.split(CHUNK)])
 
-    def last_logits(
-        self, ids: Int[Tensor, "batch pos"], ends: Int[Tensor, " batch"]
-    ) -> Float[Tensor, "batch vocabulary"]:
-        """Next-token logits at one position of each sequence."""
-        parts = []
-        with torch.no_grad():
-            for part, end in zip(ids.split(CHUNK), ends.split(CHUNK), strict=True):
-                parts.append(self.module(part)[torch.arange(len(part)), end])
-        return torch.cat(parts)
+    def read(self, ids: Int[Tensor, "game pos"]) -> Iterator[Reading]:
+        """The games, `TOGETHER` at a time, as it has read them."""
+        for part in ids.split(TOGETHER):
+            yield Reading(self.module.model, part)
 
 
 def configuration(recipe: GamesRecipe) -> GPT2Config:

@@ -4,22 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from pytest_mesa.subjects.games_decoder import GamesDecoder, GamesSubject
+from pytest_mesa.subjects.games_reading import Reading
 from pytest_mesa.subjects.games_recipes import GamesRecipe, Source
 from pytest_mesa.tasks.games import notation, rules, tokens
 from pytest_mesa.tasks.games.archive import Archive, frozen
 from pytest_mesa.tasks.games.notation import Name
 from pytest_mesa.tasks.games.rules import State
 from pytest_mesa.tasks.games.tokens import Tag
-
-if TYPE_CHECKING:
-    from jaxtyping import Int
 
 GAMES = 100  # a hundred games of 36 plies: a standard error near half a per cent
 
@@ -94,34 +90,34 @@ def greedy_moves(
     """The net's most likely move at each (game, ply); None where its tokens are no move."""
     plies = 1 + max(ply for _, ply in positions)
     ids = torch.from_numpy(tokens.encode(tag, archive, plies))
-    ends = tokens.move_starts(tag, archive, plies)
-    logits = subject.logits(ids)
-    at = torch.tensor([int(ends[game, ply]) - 1 for game, ply in positions])
-    rows = torch.tensor([game for game, _ in positions])
-    said = [logits[rows, at].argmax(-1)]
+    starts = tokens.move_starts(tag, archive, plies)
+    asked: list[list[int]] = [[] for _ in range(len(archive))]  # places in `positions`
+    for place, (number, _) in enumerate(positions):
+        asked[number].append(place)
+    found: list[str | None] = [None] * len(positions)
+    first = 0
+    for reading in subject.read(ids):
+        rows = asked[first : first + len(reading.logits)]
+        first += len(rows)
+        ends = [[int(starts[positions[place]]) - 1 for place in row] for row in rows]
+        for row, said in zip(rows, _said(reading, tag, ends), strict=True):
+            for place, move in zip(row, said, strict=False):  # rows are padded
+                found[place] = tokens.decode(tag, move)
+    return found
+
+
+def _said(reading: Reading, tag: Tag, ends: Sequence[Sequence[int]]) -> list[list[list[int]]]:
+    """The tokens that a net says for a move after each of the places of each game.
+
+    A promotion's is always asked for; `tokens.decode` knows where it counts.
+    """
+    most = max(1, *map(len, ends))
+    at = torch.tensor([[*row, *[0] * (most - len(row))] for row in ends])
+    said = [reading.logits.take_along_dim(at[..., None], 1).argmax(-1)]
     if tag is Tag.CHESS:
-        own = ids[rows]
-        own[torch.arange(len(own)), at + 1] = said[0]
-        second = logits[rows, at + 1].argmax(-1)
-        strayed = ids[rows, at + 1] != said[0]
-        second[strayed] = subject.last_logits(own[strayed], at[strayed] + 1).argmax(-1)
-        said += [second, _promotions(subject, own, at, second)]
-    return [tokens.decode(tag, [int(part[i]) for part in said]) for i in range(len(positions))]
-
-
-def _promotions(
-    subject: GamesSubject,
-    ids: Int[Tensor, "position pos"],
-    at: Int[Tensor, " position"],
-    second: Int[Tensor, " position"],
-) -> Int[Tensor, " position"]:
-    """What the net says after its own move, where that may promote; padding elsewhere."""
-    said = torch.full_like(second, tokens.PAD)
-    first = ids[torch.arange(len(ids)), at + 1]
-    for start, end in ((6, 7), (1, 0)):
-        may = ((first - tokens.SQUARE) // 8 == start) & ((second - tokens.SQUARE) // 8 == end)
-        if may.any():
-            prompt = ids[may]
-            prompt[torch.arange(len(prompt)), at[may] + 2] = second[may]
-            said[may] = subject.last_logits(prompt, at[may] + 2).argmax(-1)
-    return said
+        parents, length = at, reading.logits.shape[1]
+        for token in range(2):
+            said.append(reading.after(parents, said[-1]).argmax(-1))
+            parents = length + token * most + torch.arange(most).repeat(len(at), 1)
+    moves: list[list[list[int]]] = torch.stack(said, -1).tolist()
+    return moves

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +16,10 @@ from pytest_mesa.runs.store import Store
 from pytest_mesa.subjects import catalog, games_training, recipes
 from pytest_mesa.subjects.base import weights_sha
 from pytest_mesa.subjects.errors import SubjectError
-from pytest_mesa.subjects.games_decoder import GamesDecoder, GamesSubject, untrained
+from pytest_mesa.subjects.games_decoder import GamesSubject, untrained
 from pytest_mesa.subjects.games_legality import greedy_moves, legal_rate, walk
 from pytest_mesa.subjects.games_optimiser import Muon, orthogonalised
+from pytest_mesa.subjects.games_reading import Reading
 from pytest_mesa.subjects.games_recipes import TWO_GAMES, GamesRecipe, Source, from_params
 from pytest_mesa.subjects.games_training import Trainer, batches, token_losses
 from pytest_mesa.subjects.load import load
@@ -45,17 +47,34 @@ TINY = GamesRecipe(
 )
 
 
-class Scripted(GamesDecoder):
+class Scripted(GamesSubject):
     """Says the archive's own next token everywhere: a net that is always right."""
 
     def __init__(self, slip: int | None = None) -> None:
-        torch.nn.Module.__init__(self)
-        self.slip = slip
+        self.label, self.slip = "scripted", slip
 
-    def forward(self, ids: torch.Tensor) -> torch.Tensor:
-        following = torch.cat([ids[:, 1:], torch.zeros_like(ids[:, :1])], dim=1)
-        if self.slip is not None:
-            following[:, self.slip] = tokens.VOCABULARY - 1
+    def read(self, ids: torch.Tensor) -> Iterator[Reading]:
+        yield Recited(ids, self.slip)
+
+
+class Recited(Reading):
+    """Games whose next tokens are known; branches go on with the game that they leave."""
+
+    def __init__(self, ids: torch.Tensor, slip: int | None) -> None:
+        self.following = torch.cat([ids[:, 1:], torch.zeros_like(ids[:, :2])], dim=1)
+        if slip is not None:
+            self.following[:, slip] = tokens.VOCABULARY - 1
+        self.places = torch.arange(ids.shape[1]).repeat(len(ids), 1)
+        self.logits = self.at(self.places)
+
+    def after(self, parents: torch.Tensor, said: torch.Tensor) -> torch.Tensor:
+        assert parents.shape == said.shape
+        here = self.places.take_along_dim(parents, 1) + 1
+        self.places = torch.cat([self.places, here], dim=1)
+        return self.at(here)
+
+    def at(self, places: torch.Tensor) -> torch.Tensor:
+        following = self.following.take_along_dim(places, 1)
         return torch.nn.functional.one_hot(following, tokens.VOCABULARY).float()
 
 
@@ -177,13 +196,13 @@ def test_muon_finds_a_matrix_and_treats_parts_apart() -> None:
 
 @pytest.mark.parametrize("source", TWO_GAMES.sources, ids=lambda source: source.game)
 def test_a_net_that_says_the_games_own_moves_is_always_legal(source: Source) -> None:
-    rate = legal_rate(GamesSubject("scripted", Scripted()), source, games=6)
+    rate = legal_rate(Scripted(), source, games=6)
     assert rate.overall == 1.0 and rate.positions > 30
 
 
 def test_a_slip_is_counted_at_its_ply() -> None:
     """At position 3 stands the second chess move's from-square, said after position 2."""
-    rate = legal_rate(GamesSubject("slips", Scripted(slip=2)), CHESS, games=6)
+    rate = legal_rate(Scripted(slip=2), CHESS, games=6)
     assert rate.by_ply[:3] == (1.0, 0.0, 1.0)
     assert rate.overall == pytest.approx(1 - 6 / rate.positions, abs=1e-4)
 
@@ -193,7 +212,7 @@ def test_promotions_are_said_with_their_piece() -> None:
     archive = pack([[notation.code(Name.CHESS, move) for move in line]], np.uint16)
     positions = walk(Name.CHESS, archive, 20)
     said = greedy_moves(
-        GamesSubject("scripted", Scripted()),
+        Scripted(),
         Tag.CHESS,
         archive,
         [(reached.game, reached.ply) for reached in positions],

@@ -7,7 +7,7 @@ at half-integer komi).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
@@ -36,8 +36,8 @@ class State:
         """Legal moves, in the game's text, to OpenSpiel's action numbers."""
         if self.spiel.is_terminal():
             return {}
-        name = self.game.text_of
-        return {name(self.spiel, action): action for action in self.spiel.legal_actions()}
+        actions = self.spiel.legal_actions()
+        return dict(zip(self.game.texts(self.spiel, actions), actions, strict=True))
 
     @property
     def legal(self) -> tuple[str, ...]:
@@ -90,7 +90,13 @@ class Game:
 
     name: Name
     spiel: Any
-    text_of: Callable[[Any, int], str]
+
+    def texts(self, spiel: Any, actions: Iterable[int]) -> list[str]:
+        """Actions of one position in the game's text."""
+        if self.name is not Name.CHESS:
+            return [notation.text(self.name, action) for action in actions]
+        move_of, board = extra.pyspiel().chess.action_to_move, spiel.board()
+        return [str(move_of(action, board).to_lan()) for action in actions]
 
     def initial(self) -> State:
         """The start of the game."""
@@ -149,29 +155,4 @@ def game(name: Name | str) -> Game:
         ValueError: no such game.
     """
     known = Name(name)
-    return Game(known, extra.pyspiel().load_game(SPIEL[known]), _TEXT[known])
-
-
-def _chess_text(state: Any, action: int) -> str:
-    move = extra.pyspiel().chess.action_to_move(action, state.board())
-    return str(move.to_lan())
-
-
-def _go_text(_state: Any, action: int) -> str:
-    return notation.text(Name.GO, action)
-
-
-def _cell_text(_state: Any, action: int) -> str:
-    return notation.text(Name.TIC_TAC_TOE, action)
-
-
-def _number_text(_state: Any, action: int) -> str:
-    return notation.text(Name.FIFTEEN, action)
-
-
-_TEXT: dict[Name, Callable[[Any, int], str]] = {
-    Name.CHESS: _chess_text,
-    Name.GO: _go_text,
-    Name.TIC_TAC_TOE: _cell_text,
-    Name.FIFTEEN: _number_text,
-}
+    return Game(known, extra.pyspiel().load_game(SPIEL[known]))
