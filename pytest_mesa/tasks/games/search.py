@@ -72,7 +72,8 @@ def alpha_beta(state: State, depth: int, worth: Worth | None = None) -> Found:
         maximum_depth=depth,
         maximizing_player_id=player,
     )
-    return Found(*state.game.texts(state.spiel, [action]), float(score))
+    (move,) = state.game.texts(state.spiel, [action])
+    return Found(move, float(score))
 
 
 def tree_search(
@@ -99,7 +100,8 @@ def tree_search(
     worth = child.total_reward / child.explore_count if child.explore_count else 0.0
     if child.outcome:
         worth = child.outcome[int(state.spiel.current_player())]
-    return Found(*state.game.texts(state.spiel, [child.action]), float(worth))
+    (move,) = state.game.texts(state.spiel, [child.action])
+    return Found(move, float(worth))
 
 
 def _playable(state: State) -> None:
