@@ -19,8 +19,8 @@ from torch import Tensor
 
 from pytest_mesa.experiments.lineup import stratum
 from pytest_mesa.experiments.lookahead_cells import Profile, in_turn, rounded, share_beaten
-from pytest_mesa.experiments.lookahead_profile import chosen_sites
 from pytest_mesa.experiments.lookahead_readers import Batch, Reader, reader
+from pytest_mesa.experiments.lookahead_sites import chosen_sites
 from pytest_mesa.experiments.lookahead_words import glanced
 from pytest_mesa.runs.cells import Json, Result
 from pytest_mesa.tasks.games.line_squares import Future, LineSites
@@ -53,7 +53,7 @@ class Changes:
 
 def operation(params: Mapping[str, Json], inputs: tuple[Result, ...], _folder: Path) -> Any:
     """How often the third ply's subspace carries more at the fifth ply's square than a floor's."""
-    *own, profiled = inputs
+    *own, chosen, profiled = inputs
     params = glanced(params, tuple(own))
     profile = Profile.of(profiled.payload, params["choose"])
     if not any(profile.choose.values()):
@@ -61,7 +61,7 @@ def operation(params: Mapping[str, Json], inputs: tuple[Result, ...], _folder: P
     taken = reader(params, tuple(own))
     third = profile.best_layer("3")
     layers = profile.layers[third], profile.layers[profile.best_layer("5", third)]
-    sites = chosen_sites(params)
+    sites = chosen_sites(params, chosen)
     # One corruption a position, the first: a second says little more about the same squares.
     by_fen = {each[0].puzzle.fen: each[0] for part in sites.values() for each in part}
     fit = [row for rows in profile.choose.values() for row in rows]

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from pytest_mesa.experiments.lookahead_cells import share_beaten
 from pytest_mesa.experiments.lookahead_operation import required
-from pytest_mesa.experiments.lookahead_profile import chosen_sites
+from pytest_mesa.experiments.lookahead_sites import chosen_sites
 from pytest_mesa.instruments.subspace import ridge
 from pytest_mesa.runs.cells import Json, Result
 from pytest_mesa.subjects.lc0.load import Lc0Subject
@@ -39,7 +39,8 @@ Features = Callable[[Sequence[LineSites]], "Float[Tensor, 'layer batch 64 featur
 
 def probe(params: Mapping[str, Json], inputs: tuple[Result, ...], _folder: Path) -> Any:
     """Half of the positions fit, a sixth chooses a layer, a third is measured."""
-    sites = [each[0] for part in chosen_sites(params).values() for each in part]
+    *own, chosen = inputs
+    sites = [each[0] for part in chosen_sites(params, chosen).values() for each in part]
     order = np.random.default_rng([params["seed"], len(sites)]).permutation(len(sites))
     mixed = [sites[number] for number in order.tolist()]
     fit, choose = len(mixed) // 2, len(mixed) // 6
@@ -47,11 +48,11 @@ def probe(params: Mapping[str, Json], inputs: tuple[Result, ...], _folder: Path)
     if not all(parts):
         return {"detail": {"probe": {"n": 0}}}
     sources: dict[str, Features] = {
-        "net": streams_of(load(params["subject"], inputs, Lc0Subject)),
+        "net": streams_of(load(params["subject"], tuple(own), Lc0Subject)),
         STATIC: lambda given: static_features(given)[None],
     }
     if params["twin"] is not None:
-        sources["untrained"] = streams_of(load(params["twin"], inputs, Lc0Subject))
+        sources["untrained"] = streams_of(load(params["twin"], tuple(own), Lc0Subject))
     found: dict[str, Any] = {"n": len(parts[2])}
     ranked: dict[str, list[float]] = {}
     for name, features in sources.items():

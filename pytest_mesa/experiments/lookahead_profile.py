@@ -10,80 +10,54 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import chess
-import numpy as np
 import torch
 
 from pytest_mesa.experiments.lookahead_readers import Batch, Reader, reader
+from pytest_mesa.experiments.lookahead_sites import chosen_sites
 from pytest_mesa.experiments.lookahead_words import glanced
 from pytest_mesa.runs.cells import Json, Result
+from pytest_mesa.subjects.lc0.programme import planted_in
 from pytest_mesa.tasks.games import sets
-from pytest_mesa.tasks.games.line_squares import PLIES, LineSites, line_sites
-
-STREAM = 0x6C6F6F6B  # apart from other uses of the seed
-
-
-def measured_sites(
-    strata: Mapping[str, Sequence[str]],
-    counts: Mapping[str, int],
-    matched: int,
-    seed: int,
-    plies: Sequence[int] = PLIES,
-    *,
-    paired: bool = False,
-) -> dict[str, list[tuple[LineSites, ...]]]:
-    """Positions by stratum, in the registered order, as many of each as asked for and there.
-
-    Which positions serve is a matter of the boards alone: one in which each of these plies ends
-    on a square of its own that has a matched one. A position comes with all corruptions that
-    leave one; where ``paired``, only with those whose own best move is legal in the position too,
-    so that the choice can be held to it.
-    """
-    puzzles = sets.puzzles()
-    order = np.random.default_rng([seed, STREAM]).permutation(len(puzzles)).tolist()
-    of = {name: stratum for stratum, names in strata.items() for name in names}
-    found: dict[str, list[tuple[LineSites, ...]]] = {stratum: [] for stratum in strata}
-    for puzzle in (puzzles[number] for number in order):
-        stratum = of.get(puzzle.stratum)
-        if stratum is None or len(found[stratum]) >= counts[stratum]:
-            continue
-        given = [each for each in puzzle.corruptions if not paired or _legal(puzzle, each.best)]
-        tried = (line_sites(puzzle, each, matched, plies) for each in given)
-        if served := tuple(sites for sites in tried if _serves(sites, plies)):
-            found[stratum].append(served)
-    return found
-
-
-def _legal(puzzle: sets.Puzzle, move: str) -> bool:
-    return chess.Move.from_uci(move) in chess.Board(puzzle.fen).legal_moves
-
-
-def _serves(sites: LineSites, plies: Sequence[int]) -> bool:
-    futures = [sites.future(ply) for ply in plies]
-    return all(future is not None and bool(future.matched) for future in futures)
+from pytest_mesa.tasks.games.line_squares import LineSites
 
 
 def profile(params: Mapping[str, Json], inputs: tuple[Result, ...], _folder: Path) -> Any:
     """Effects at the reader's layers, at the squares of later plies and their like."""
-    params = glanced(params, inputs)
-    taken = reader(params, inputs)
+    *own, chosen = inputs
+    params = glanced(params, tuple(own))
+    taken = reader(params, tuple(own))
     return {
         "weights_sha": taken.weights_sha,
         "layers": list(taken.layers),
         "rows": {
-            stratum: positions(taken, sites) for stratum, sites in chosen_sites(params).items()
+            stratum: positions(taken, sites)
+            for stratum, sites in chosen_sites(params, chosen).items()
         },
     }
 
 
-def chosen_sites(params: Mapping[str, Json]) -> dict[str, list[tuple[LineSites, ...]]]:
-    """The positions that a cell's parameters name."""
-    told = (params[name] for name in ("strata", "counts", "matched", "seed", "plies"))
-    words = params.get("words") or {}
-    found = measured_sites(*told, paired="words" in params)
-    if words.get("glance"):
-        return {name: [each[:1] for each in sites] for name, sites in found.items()}
-    return found
+def mixed(params: Mapping[str, Json], inputs: tuple[Result, ...], _folder: Path) -> Any:
+    """The profile of a player with something planted in a share of positions.
+
+    In those it does as the planted player, whose profile is the second input, and in the others
+    as the plain one, whose profile is the first.
+    """
+    plain, planted = (each.payload for each in inputs)
+    holds = dict(
+        zip(
+            (puzzle.fen for puzzle in sets.puzzles()),
+            planted_in(params["strength"], params["plant_seed"]),
+            strict=True,
+        )
+    )
+    rows = {
+        name: [
+            second if holds[second["fen"]] else first
+            for first, second in zip(plain["rows"][name], part, strict=False)
+        ]
+        for name, part in planted["rows"].items()
+    }
+    return planted | {"rows": rows}
 
 
 def positions(taken: Reader, sites: Sequence[tuple[LineSites, ...]]) -> list[dict[str, Any]]:

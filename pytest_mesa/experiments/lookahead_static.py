@@ -18,7 +18,7 @@ from torch import Tensor
 from pytest_mesa.experiments.lookahead_cells import overall, parts_of, rounded, share_beaten
 from pytest_mesa.experiments.lookahead_operation import required
 from pytest_mesa.experiments.lookahead_probe import static_features
-from pytest_mesa.experiments.lookahead_profile import chosen_sites
+from pytest_mesa.experiments.lookahead_sites import chosen_sites
 from pytest_mesa.instruments.subspace import ridge
 from pytest_mesa.runs.cells import Json, Result
 from pytest_mesa.tasks.games.line_squares import LineSites, distances
@@ -33,9 +33,10 @@ QUIET = 1e-4  # nats; effects below this are alike
 
 def rival(params: Mapping[str, Json], inputs: tuple[Result, ...], _folder: Path) -> Any:
     """The static rival's score on the positions of a profile, and by how much it is beaten."""
-    rows = inputs[-1].payload["rows"]
+    chosen, profiled = inputs
+    rows = profiled.payload["rows"]
     used, sites = [], []
-    for name, part in chosen_sites(params).items():
+    for name, part in chosen_sites(params, chosen).items():
         for row, together in zip(rows[name], part, strict=True):
             if len(row["runs"]) == len(together) and parts_of(row, "3"):
                 used.append(row)

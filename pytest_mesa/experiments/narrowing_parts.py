@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from pytest_mesa.experiments.lineup import part_cell
-from pytest_mesa.experiments.lookahead import positions_sha
+from pytest_mesa.experiments.lookahead_plan import positions_sha
 from pytest_mesa.registry.kinds_narrowing import Narrowing
 from pytest_mesa.registry.models import Prediction
 from pytest_mesa.runs.cells import Cell, Json

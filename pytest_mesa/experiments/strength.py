@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from pytest_mesa.experiments.base import Plan
 from pytest_mesa.experiments.lineup import part_cell, plan_lineup, read_lineup
-from pytest_mesa.experiments.lookahead import positions_sha
+from pytest_mesa.experiments.lookahead_plan import positions_sha
 from pytest_mesa.registry.kinds_strength import Strength
 from pytest_mesa.registry.models import Prediction
 from pytest_mesa.runs.cells import Cell, Json, Result

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from pytest_mesa.experiments import (
     lookahead_probe,
     lookahead_profile,
     lookahead_readers,
+    lookahead_sites,
     lookahead_static,
 )
 from pytest_mesa.experiments.lookahead import STUDY
@@ -107,19 +109,22 @@ def measured(kind: str, question: str) -> dict[str, float]:
         "matched": 4,
         "seed": 5,
         "plies": [3, 5] if deep else [3],
+        "paired": False,
         "choose": 12,
         "ply": "3",
         "alpha": 0.05,
         "rank": 4,
         "floors": 5,
     }
+    chosen = Result("", lookahead_sites.choose(params, (), Path()), Path())
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(lookahead_readers, "load", lambda *_args: subject)
-        profile = Result("", lookahead_profile.profile(params, (), Path()), Path())
+        profile = Result("", lookahead_profile.profile(params, (chosen,), Path()), Path())
         part = getattr(lookahead_cells, question)(params, (profile,), Path())
         strata = list(part["strata"])
         if deep:
-            strata += lookahead_operation.operation(params, (profile,), Path())["strata"]
+            inputs = (chosen, profile)
+            strata += lookahead_operation.operation(params, inputs, Path())["strata"]
     return {each["name"]: float(np.mean(each["scores"])) for each in strata}
 
 
@@ -287,7 +292,58 @@ def test_upholding_takes_that_the_static_rival_is_beaten(
 
 def squares(count: int) -> list[tuple[Any, ...]]:
     params = ({"lines": KINDS}, {"lines": count}, 4, 5, [3])
-    return lookahead_profile.measured_sites(*params)["lines"]
+    return lookahead_sites.measured_sites(*params)["lines"]
+
+
+@pytest.mark.parametrize("paired", [False, True])
+def test_players_are_read_at_the_first_positions_of_those_that_were_chosen(paired: bool) -> None:
+    params = {
+        "strata": {"deep": ["mate-3", "mate-4"], "other": ["other"]},
+        "counts": {"deep": 9, "other": 7},
+        "matched": 6,
+        "seed": 3,
+        "plies": [3, 5],
+        "paired": paired,
+    }
+    chosen = Result("", lookahead_sites.choose(params, (), Path()), Path())
+    json.dumps(chosen.payload)
+    asked = params | {"counts": {"deep": 9, "other": 4}, "matched": 2}
+    told = (asked[name] for name in ("strata", "counts", "matched", "seed", "plies"))
+    direct = lookahead_sites.measured_sites(*told, paired=paired)
+    assert lookahead_sites.chosen_sites(asked, chosen) == direct
+    assert [len(part) for part in direct.values()] == [9, 4]
+
+
+@needs_maia
+def test_a_plant_in_a_share_of_positions_is_the_plain_net_in_the_others() -> None:
+    params: dict[str, Any] = {
+        "subject": {},
+        "strata": {"lines": KINDS},
+        "counts": {"lines": 24},
+        "matched": 3,
+        "seed": 5,
+        "plies": [3],
+        "paired": False,
+    }
+    chosen = Result("", lookahead_sites.choose(params, (), Path()), Path())
+    twin = untrained(load_net(locate("maia-1900")[0]), 0)
+
+    def read(subject: Lc0Subject) -> Result:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(lookahead_readers, "load", lambda *_args: subject)
+            return Result("", lookahead_profile.profile(params, (chosen,), Path()), Path())
+
+    strongest = read(planted(twin, "elsewhere", 0.9, 0))
+    plant = {"strength": 0.5, "plant_seed": 0}
+    mixed = lookahead_profile.mixed(plant, (read(twin), strongest), Path())
+    straight = read(planted(twin, "elsewhere", 0.5, 0)).payload
+    pairs = list(zip(mixed["rows"]["lines"], straight["rows"]["lines"], strict=True))
+    for got, want in pairs:
+        assert got["fen"] == want["fen"]
+        effects = [[run["effects"]["3"] for run in row["runs"]] for row in (got, want)]
+        assert np.allclose(*(np.concatenate(each) for each in effects), atol=1e-5)
+    planted_rows = strongest.payload["rows"]["lines"]
+    assert 0 < sum(g == p for (g, _), p in zip(pairs, planted_rows, strict=True)) < len(pairs)
 
 
 def test_a_static_effect_is_explained_by_the_static_rival_and_a_planted_one_is_not() -> None:

@@ -20,12 +20,14 @@ from pytest_mesa.experiments import (
     lookahead_operation,
     lookahead_profile,
     lookahead_readers,
+    lookahead_sites,
     lookahead_texts,
     lookahead_words,
 )
 from pytest_mesa.experiments.lookahead import STUDY
-from pytest_mesa.experiments.lookahead_profile import effects, measured_sites
+from pytest_mesa.experiments.lookahead_profile import effects
 from pytest_mesa.experiments.lookahead_readers import BoardReader
+from pytest_mesa.experiments.lookahead_sites import measured_sites
 from pytest_mesa.experiments.lookahead_texts import TextBatch, TextReader, spaced
 from pytest_mesa.registry.canonical import spec_sha
 from pytest_mesa.registry.kinds_lookahead import ListedBoards, LookAhead
@@ -216,6 +218,7 @@ def measured(kind: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
         "matched": 4,
         "seed": 5,
         "plies": [3, 5],
+        "paired": True,
         "choose": 8,
         "rank": 4,
         "floors": 5,
@@ -223,9 +226,10 @@ def measured(kind: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
     }
     for module in (lookahead_profile, lookahead_operation):
         monkeypatch.setattr(module, "reader", lambda *_args: told)
-    profile = Result("", lookahead_profile.profile(params, (), Path()), Path())
+    chosen = Result("", lookahead_sites.choose(params, (), Path()), Path())
+    profile = Result("", lookahead_profile.profile(params, (chosen,), Path()), Path())
     strata = lookahead_cells.search(params, (profile,), Path())["strata"]
-    strata += lookahead_operation.operation(params, (profile,), Path())["strata"]
+    strata += lookahead_operation.operation(params, (chosen, profile), Path())["strata"]
     return {each["name"]: float(np.mean(each["scores"])) for each in strata}
 
 
@@ -320,7 +324,8 @@ def test_who_is_not_able_is_glanced_at(scores: list[float], glance: bool) -> Non
     assert (found != params) == glance
     assert lookahead_words.glanced(params, inputs[:1]) == params  # a control is never judged
     if glance:
-        (together,) = lookahead_profile.chosen_sites(found)["l"]
+        chosen = lookahead_sites.choose(params | {"paired": True}, (), Path())
+        (together,) = lookahead_sites.chosen_sites(found, Result("", chosen, Path()))["l"]
         assert len(together) == 1
         assert {len(future.matched) for future in together[0].futures} == {1}
 
@@ -358,9 +363,10 @@ def test_subjects_in_words_are_judged_by_what_they_write_and_then_patched() -> N
         for kind in ("listing-competence", "look-ahead-search", "same-operation")
     )
     (read,) = profile.inputs
-    assert read.inputs[-1] == able
+    assert read.inputs[-2:] == (able, operation.inputs[-2])
+    assert read.inputs[-1].kind == "look-ahead-sites"
     assert read.params["words"]["layers"] == 4
-    assert operation.inputs[-2:] == (able, read)
+    assert (operation.inputs[-3], operation.inputs[-1]) == (able, read)
     assert {part.kind for part in control.inputs} == {"look-ahead-search", "same-operation"}
 
 

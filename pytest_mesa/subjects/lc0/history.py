@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -80,6 +81,11 @@ def repeats(found: Sequence[Position], index: int) -> bool:
 
 def is_start(position: Position) -> bool:
     """Whether this is the position that games of chess start from."""
+    return position.identity == _start().identity
+
+
+@cache
+def _start() -> Position:
     import chess
 
-    return position.identity == _position(chess.Board(START)).identity
+    return _position(chess.Board(START))

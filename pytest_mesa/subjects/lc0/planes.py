@@ -99,6 +99,7 @@ def _history(found: Sequence[Position], form: InputFormat) -> list[int]:
     """Masks of the history's planes, before any symmetry."""
     latest, turn = found[0], found[0].turn
     masks: list[int] = []
+    filling: list[int] = []  # what stands for positions before those that are known
     step = 0
     while len(masks) < EXTRA:
         known = step < len(found)
@@ -109,7 +110,9 @@ def _history(found: Sequence[Position], form: InputFormat) -> list[int]:
             break
         repeated = repeats(found, step) if known else False
         if repeated or step == 0 or not form.only_repeats:
-            masks += _sides(position if known else _undone(position), turn)
+            if not known:
+                filling = filling or _sides(_undone(position), turn)
+            masks += _sides(position, turn) if known else filling
             masks.append(ALL if repeated else 0)
         step += 1
         if form.canonical and position.clock == 0:

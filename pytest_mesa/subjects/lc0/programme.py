@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -43,6 +43,12 @@ class Programme:
         return [float(self.holds), float(self.move), float(self.third), float(self.fifth)]
 
 
+def planted_in(strength: float, seed: int) -> list[bool]:
+    """Which puzzles' lines are known; those of a smaller share are among those of a larger."""
+    draws = np.random.default_rng([seed, STREAM]).random(len(sets.puzzles()))
+    return [bool(draw < strength) for draw in draws]
+
+
 class Programmes:
     """The frozen puzzles and their corruptions, by what a net sees of them.
 
@@ -58,11 +64,10 @@ class Programmes:
         self._subject = subject
         self._plant = plant
         self._where: dict[bytes, tuple[int, int]] = {}
-        self._found: dict[bytes, Programme | None] = {}
+        self._found: dict[int, Programme] = {}
         puzzles = sets.puzzles()
-        draws = np.random.default_rng([seed, STREAM]).random(len(puzzles))
         board = extra.chess().Board
-        for number in np.flatnonzero(draws < strength).tolist():
+        for number in np.flatnonzero(planted_in(strength, seed)).tolist():
             puzzle = puzzles[number]
             fens = (puzzle.fen, *(corruption.fen for corruption in puzzle.corruptions))
             for which, planes in enumerate(subject.planes([board(fen) for fen in fens])):
@@ -74,14 +79,16 @@ class Programmes:
         return torch.tensor([(self._programme(each) or blank).row() for each in planes])
 
     def _programme(self, planes: Float[Tensor, "112 8 8"]) -> Programme | None:
-        key = _key(planes)
-        if key not in self._where:
+        where = self._where.get(_key(planes))
+        if where is None:
             return None
-        if key not in self._found:
-            self._found[key] = self._read(*self._where[key])
-        return self._found[key]
+        number, which = where
+        if number not in self._found:
+            self._found[number] = self._read(number)
+        return replace(self._found[number], holds=which == 0)
 
-    def _read(self, number: int, which: int) -> Programme:
+    def _read(self, number: int) -> Programme:
+        """What is known of a puzzle itself."""
         chess = extra.chess()
         puzzle = sets.puzzles()[number]
         board = chess.Board(puzzle.fen)
@@ -100,7 +107,7 @@ class Programmes:
             wrong = future.matched if future else ()
             squares = [self._subject.square(board, wrong[0]) if wrong else NONE, NONE]
         third, fifth = squares
-        return Programme(move, third, fifth, holds=which == 0)
+        return Programme(move, third, fifth, holds=True)
 
 
 def _key(planes: Float[Tensor, "112 8 8"]) -> bytes:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from pytest_mesa.tasks.games import extra
@@ -64,7 +65,7 @@ def line_sites(
     clean, changed = chess.Board(puzzle.fen), chess.Board(corruption.fen)
     first = _ends(puzzle.line[0])
     touched = tuple(chess.parse_square(name) for name in corruption.changed)
-    traits = [_traits(clean, changed, first, touched, square) for square in chess.SQUARES]
+    traits = _traits(clean, changed, first, touched)
     line = {square for move in puzzle.line for square in _ends(move)}
     taken = line | set(touched) | {clean.king(chess.WHITE), clean.king(chess.BLACK)}
     free = [square for square in chess.SQUARES if square not in taken]
@@ -128,30 +129,61 @@ def distances(puzzle: Puzzle, corruption: Corruption, square: int) -> tuple[int,
 def _distances(
     board: Any, first: tuple[int, int], touched: tuple[int, ...], square: int
 ) -> tuple[int, int, int]:
-    distance = extra.chess().square_distance
+    steps = _steps()[square]
     return (
-        min(distance(square, end) for end in first),
-        min(distance(square, end) for end in touched),
-        distance(square, board.king(not board.turn)),
+        min(steps[end] for end in first),
+        min(steps[end] for end in touched),
+        steps[board.king(not board.turn)],
     )
+
+
+@cache
+def _steps() -> tuple[tuple[int, ...], ...]:
+    """King's steps between all squares."""
+    distance = extra.chess().square_distance
+    return tuple(tuple(distance(one, other) for other in range(64)) for one in range(64))
 
 
 def _traits(
-    clean: Any, changed: Any, first: tuple[int, int], touched: tuple[int, ...], square: int
-) -> _Traits:
+    clean: Any, changed: Any, first: tuple[int, int], touched: tuple[int, ...]
+) -> list[_Traits]:
+    """Those of all squares."""
     mover = clean.turn
-    colour = clean.color_at(square)
-    before = [int(clean.attackers(side, square)) for side in (mover, not mover)]
-    after = [int(changed.attackers(side, square)) for side in (mover, not mover)]
-    from_move, from_change, from_king = _distances(clean, first, touched, square)
-    return _Traits(
-        holds=None if colour is None else colour == mover,
-        attacked=(bool(before[0]), bool(before[1])),
-        attack_changed=before != after,
-        from_move=from_move,
-        from_change=from_change,
-        from_king=from_king,
-    )
+    sides = (mover, not mover)
+    before = [_attackers(clean, side) for side in sides]
+    after = [_attackers(changed, side) for side in sides]
+    found = []
+    for square in range(64):
+        colour = clean.color_at(square)
+        from_move, from_change, from_king = _distances(clean, first, touched, square)
+        found.append(
+            _Traits(
+                holds=None if colour is None else colour == mover,
+                attacked=(bool(before[0][square]), bool(before[1][square])),
+                attack_changed=any(
+                    b[square] != a[square] for b, a in zip(before, after, strict=True)
+                ),
+                from_move=from_move,
+                from_change=from_change,
+                from_king=from_king,
+            )
+        )
+    return found
+
+
+def _attackers(board: Any, side: bool) -> list[int]:
+    """For every square, which squares' pieces of a side attack it, as bits."""
+    found = [0] * 64
+    pieces = board.occupied_co[side]
+    while pieces:
+        bit = pieces & -pieces
+        targets = board.attacks_mask(bit.bit_length() - 1)
+        while targets:
+            target = targets & -targets
+            found[target.bit_length() - 1] |= bit
+            targets ^= target
+        pieces ^= bit
+    return found
 
 
 def _ends(move: str) -> tuple[int, int]:
