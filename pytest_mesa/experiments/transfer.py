@@ -13,7 +13,7 @@ from typing import Any
 
 from pytest_mesa.experiments.base import Plan
 from pytest_mesa.experiments.lineup import part_cell, plan_lineup, read_lineup
-from pytest_mesa.experiments.lookahead import board_competence
+from pytest_mesa.experiments.lookahead_plan import board_competence
 from pytest_mesa.experiments.transfer_scores import interval
 from pytest_mesa.registry.kinds_transfer import Transfer
 from pytest_mesa.registry.models import Prediction

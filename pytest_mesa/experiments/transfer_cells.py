@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from pytest_mesa.experiments.transfer_reader import Plant, Reader, Squares, plants, split
+from pytest_mesa.experiments.transfer_steering import Steering
 from pytest_mesa.instruments.subspace import ridge
 from pytest_mesa.runs.cells import Json, Result
 from pytest_mesa.subjects.errors import SubjectError
@@ -182,32 +183,29 @@ def _steer(
     rng: np.random.Generator,
 ) -> dict[str, Any]:
     """Each direction, made as long as the home direction, at the layer where it does most."""
-    home = moved[setting.name].norm(dim=1, keepdim=True)
+    names, home = list(moved), moved[setting.name].norm(dim=1, keepdim=True)
     tried = torch.stack([each / each.norm(dim=1, keepdim=True) * home for each in moved.values()])
     random = _random_directions(setting, params["floors"], rng)
     random = random / random.norm(dim=2, keepdim=True) * home[:, None]
     choosing = setting.parts["choose"].open_to_choice()[:MOST_CHOOSING]
     measured = setting.parts["measure"].open_to_choice()[: params["steered"]]
     if not len(choosing) or not len(measured):
-        return {name: {"layer": 0, "scores": []} for name in moved}
-    layers = range(len(home))
-    chosen = [
-        steered(setting.parts["choose"], choosing, layer, tried[:, layer], random[layer]).mean(1)
-        for layer in layers
-    ]
+        return {name: {"layer": 0, "scores": []} for name in names}
+    first = Steering(setting.parts["choose"], choosing)
+    chosen = [steered(first, at, tried[:, at], random[at]).mean(1) for at in range(len(home))]
     best = np.stack(chosen).argmax(0)
-    rows = {}
-    for place, name in enumerate(moved):
-        layer = int(best[place])
-        own = tried[place : place + 1, layer]
-        scores = steered(setting.parts["measure"], measured, layer, own, random[layer])[0]
-        rows[name] = {"layer": layer + 1, "scores": scores.round(5).tolist()}
-    return rows
+    steering = Steering(setting.parts["measure"], measured)
+    rows: dict[str, Any] = {}
+    for layer in np.unique(best).tolist():  # directions at one layer share the random ones
+        here = np.flatnonzero(best == layer)
+        scores = steered(steering, layer, tried[here, layer], random[layer])
+        for place, own in zip(here.tolist(), scores, strict=True):
+            rows[names[place]] = {"layer": layer + 1, "scores": own.round(5).tolist()}
+    return {name: rows[name] for name in names}
 
 
 def steered(
-    reader: Reader,
-    chosen: Int[np.ndarray, " chosen"],
+    steering: Steering,
     layer: int,
     tried: Float[Tensor, "direction d_model"],
     floors: Float[Tensor, "floor d_model"],
@@ -218,7 +216,7 @@ def steered(
     behind a layer (0 the first), less those with it taken away.
     """
     both = torch.cat([tried, floors])
-    odds = reader.log_odds(chosen, layer + 1, torch.cat([both, -both]))
+    odds = steering.log_odds(layer + 1, torch.cat([both, -both]))
     effects = (odds[: len(both)] - odds[len(both) :]).double().numpy()
     own, others = effects[: len(tried), None], effects[None, len(tried) :]
     return np.asarray(((own > others) + 0.5 * (own == others)).mean(1))

@@ -1,4 +1,4 @@
-"""A chess net read and steered at squares, in one setting, with a code planted or not."""
+"""A chess net read at squares, in one setting, with a code planted or not."""
 
 from __future__ import annotations
 
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from jaxtyping import Float, Int
 
 TOGETHER = 128  # positions captured at once
-ROWS = 256  # steered runs at once
-READ_OUT = 2.0  # nats that a planted code adds to each capture of a piece it calls winnable
 
 
 @dataclass(frozen=True)
@@ -79,84 +77,30 @@ class Reader:
         for rows in np.split(
             np.arange(len(self.boards)), range(TOGETHER, len(self.boards), TOGETHER)
         ):
-            seen = self._captured(rows)[1:]
+            seen = self.captured(rows)[1:]
             here = np.isin(at, rows)
             found.append(seen[:, at[here] - rows[0], where[here]].clone())
         return torch.cat(found, dim=1)
 
-    def _captured(self, rows: Int[np.ndarray, " row"]) -> Float[Tensor, "layer row 64 d_model"]:
-        """The streams at all layers, consecutive positions at once; the code runs on as it may."""
-        planes = self.subject.planes([self.boards[row] for row in rows])
-        seen = self.subject.stream.capture(planes)
-        if self.plant is None:
-            return seen
-        stream = seen[self.middle] + self._code(rows)
-        later = [stream]
+    def captured(self, rows: Int[np.ndarray, " row"]) -> Float[Tensor, "layer row 64 d_model"]:
+        """The streams of some positions at all layers; the code runs on as it may."""
+        module = self.subject.module
         with torch.no_grad():
-            for block in list(self.subject.module.blocks)[self.middle :]:
-                later.append(block(later[-1]))
-        return torch.cat([seen[: self.middle], torch.stack(later)])
+            seen = [module.entry(self.subject.planes([self.boards[row] for row in rows]))]
+            for place, block in enumerate(module.blocks):
+                if self.plant is not None and place == self.middle:
+                    seen[-1] = seen[-1] + self._code(rows, self.plant)
+                seen.append(block(seen[-1]))
+        return torch.stack(seen)
 
-    def _code(self, rows: Int[np.ndarray, " row"]) -> Float[Tensor, "row 64 d_model"]:
-        if self.plant is None:
-            raise ValueError("nothing is planted here")
+    def _code(self, rows: Int[np.ndarray, " row"], plant: Plant) -> Float[Tensor, "row 64 d_model"]:
         here = np.isin(self.squares.position, rows)
+        at = np.searchsorted(rows, self.squares.position[here])
         signs = torch.zeros(len(rows), 64)
-        signs[self.squares.position[here] - rows[0], self.squares.square[here]] = torch.from_numpy(
+        signs[at, self.squares.square[here]] = torch.from_numpy(
             self.squares.winnable[here] - 0.5
         ).float()
-        return signs[..., None] * self.plant.direction * self.plant.length
-
-    def log_odds(
-        self,
-        chosen: Int[np.ndarray, " chosen"],
-        layer: int,
-        added: Float[Tensor, "variant d_model"],
-    ) -> Float[Tensor, "variant chosen"]:
-        """Log-odds (nats) of capturing each chosen piece, against all other legal moves.
-
-        Each variant is added to the stream at the piece's square behind a layer (1 the first).
-        ``chosen`` are places in `squares`, in rising order; each needs another legal move.
-        """
-        found = []
-        size = max(1, ROWS // len(added))
-        for start in range(0, len(chosen), size):
-            part = chosen[start : start + size]
-            positions = self.squares.position[part]
-            rows = np.arange(positions.min(), positions.max() + 1)
-            stream = self._captured(rows)[layer][positions - rows[0]]
-            many = stream.repeat(len(added), 1, 1)
-            at = torch.from_numpy(self.squares.square[part]).repeat(len(added))
-            many[torch.arange(len(many)), at] += added.repeat_interleave(len(part), dim=0)
-            with torch.no_grad():
-                final = many
-                for block in list(self.subject.module.blocks)[layer:]:
-                    final = block(final)
-                policy = self.subject.module.read(final).policy
-            captures, others = self._moves(part)
-            heeded = self._heeded(final[torch.arange(len(many)), at])
-            taking = _of(policy, captures.repeat(len(added), 1)) + heeded
-            rest = _of(policy, others.repeat(len(added), 1))
-            found.append((taking - rest).unflatten(0, (len(added), len(part))))
-        return torch.cat(found, dim=1)
-
-    def _heeded(self, at_square: Float[Tensor, "run d_model"]) -> Float[Tensor, " run"]:
-        if self.plant is None:
-            return torch.zeros(len(at_square))
-        return 2 * READ_OUT * (at_square @ self.plant.direction) / self.plant.length
-
-    def _moves(
-        self, chosen: Int[np.ndarray, " chosen"]
-    ) -> tuple[Float[Tensor, "chosen 1858"], Float[Tensor, "chosen 1858"]]:
-        """Which policy entries take each chosen piece, and which are its other legal moves."""
-        captures, others = torch.zeros(len(chosen), 1858), torch.zeros(len(chosen), 1858)
-        for row, place in enumerate(chosen.tolist()):
-            board = self.boards[self.squares.position[place]]
-            where = self.squares.square[place]
-            for move, index in self.subject.legal(board).items():
-                takes = self.subject.square(board, move.to_square) == where
-                (captures if takes else others)[row, index] = 1.0
-        return captures, others
+        return signs[..., None] * plant.direction * plant.length
 
     def open_to_choice(self) -> Int[np.ndarray, " chosen"]:
         """The winnable pieces, the first of each position, where another move is legal, too."""
@@ -172,10 +116,6 @@ class Reader:
                 seen.add(position)
                 places.append(place)
         return np.array(places, dtype=np.int64)
-
-
-def _of(policy: Float[Tensor, "run 1858"], marks: Float[Tensor, "run 1858"]) -> Tensor:
-    return policy.masked_fill(marks == 0, -torch.inf).logsumexp(1)
 
 
 def plants(

@@ -13,6 +13,7 @@ from pytest_mesa.experiments import transfer, transfer_cells
 from pytest_mesa.experiments.transfer_cells import ranked, within_kinds
 from pytest_mesa.experiments.transfer_reader import Reader, Squares, plants
 from pytest_mesa.experiments.transfer_scores import LEAST, MOST, interval, kept, ratio, surely
+from pytest_mesa.experiments.transfer_steering import Steering
 from pytest_mesa.registry.kinds_transfer import Transfer
 from pytest_mesa.registry.models import Prediction
 from pytest_mesa.runs.cells import Result
@@ -180,18 +181,45 @@ def test_an_untrained_net_has_next_to_nothing_and_a_trained_one_something(
     assert mean(trained, "decode", "early", "early") > mean(plain, "decode", "early", "early")
 
 
+def told(sets: tuple[Result, ...], count: int) -> list[Marked]:
+    return [
+        Marked(row["fen"], tuple(row["squares"]), tuple(row["kinds"]), tuple(row["winnable"]))
+        for row in sets[0].payload["positions"][:count]
+    ]
+
+
+@needs_maia
+def test_directions_steered_together_and_positions_picked_out_are_as_if_alone(
+    maia: Lc0Subject, sets: tuple[Result, ...]
+) -> None:
+    planted = plants({"code": "shared-code", "strength": 2.0, "code_seed": 0}, maia, ["early"])
+    reader = Reader(maia, told(sets, 12), planted["early"])
+    chosen = reader.open_to_choice()
+    assert len(chosen) > 3
+    picked = reader.captured(np.array([1, 4, 9]))
+    torch.testing.assert_close(picked, reader.captured(np.arange(12))[:, [1, 4, 9]])
+    entered = reader.captured(np.arange(12))[reader.middle]
+    marked = torch.zeros(12, 64, dtype=torch.bool)
+    marked[reader.squares.position, reader.squares.square] = True
+    plain = maia.stream.capture(maia.planes(reader.boards))[reader.middle]
+    assert ((entered - plain).abs().sum(-1) > 0).equal(marked)
+    added = torch.randn(3, maia.module.width, generator=torch.Generator().manual_seed(0))
+    together = Steering(reader, chosen).log_odds(2, added)
+    for place, each in enumerate(chosen):
+        for variant in range(len(added)):
+            (alone,) = Steering(reader, np.array([each])).log_odds(2, added[variant : variant + 1])
+            torch.testing.assert_close(together[variant, place], alone[0], rtol=1e-4, atol=1e-4)
+
+
 @needs_maia
 def test_nothing_added_changes_nothing_and_a_run_from_the_middle_is_the_run(
     maia: Lc0Subject, sets: tuple[Result, ...]
 ) -> None:
-    rows = [
-        Marked(row["fen"], tuple(row["squares"]), tuple(row["kinds"]), tuple(row["winnable"]))
-        for row in sets[0].payload["positions"][:12]
-    ]
-    reader = Reader(maia, rows)
+    reader = Reader(maia, told(sets, 12))
     chosen = reader.open_to_choice()
     zero = torch.zeros(1, maia.module.width)
-    plain = [reader.log_odds(chosen, layer, zero)[0] for layer in (1, maia.stream.layers)]
+    steering = Steering(reader, chosen)
+    plain = [steering.log_odds(layer, zero)[0] for layer in (1, maia.stream.layers)]
     torch.testing.assert_close(plain[0], plain[1], rtol=1e-4, atol=1e-4)
     moves = maia.policy(reader.boards)
     for place, value in zip(chosen.tolist(), plain[0].tolist(), strict=True):
