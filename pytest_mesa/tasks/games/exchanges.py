@@ -82,10 +82,8 @@ def positions(phase: str, seed: int) -> Iterator[Marked]:
     rng = np.random.default_rng([seed, sorted(PIECES).index(phase), 0x65786368])
     seen: set[str] = set()
     wanted = True
-    for boards in _random(rng) if phase == "random" else _played(rng):
-        low, high = PIECES[phase]
-        here = [board for board in boards if low <= len(board.piece_map()) <= high]
-        found = _drawn(here, wanted, rng)
+    for boards in (_random if phase == "random" else _played)(rng, PIECES[phase]):
+        found = _drawn(boards, wanted, rng)
         if found is not None and (key := found.fen.split()[0]) not in seen:
             seen.add(key)
             wanted = not wanted
@@ -100,20 +98,20 @@ def _drawn(boards: list[Any], wanted: bool, rng: np.random.Generator) -> Marked 
     return None
 
 
-def _played(rng: np.random.Generator) -> Iterator[list[Any]]:
-    """The positions of each game of the archive, in random order."""
+def _played(rng: np.random.Generator, pieces: tuple[int, int]) -> Iterator[list[Any]]:
+    """The positions of each game of the archive with so many pieces, in random order."""
     chess = extra.chess()
     games = list(frozen("chess"))
     for place in rng.permutation(len(games)).tolist():
         board, boards = chess.Board(), []
         for code in games[place].tolist():
-            board.push_uci(notation.text(Name.CHESS, code))
-            if board.ply() >= FIRST_PLY:
+            board.push(chess.Move.from_uci(notation.text(Name.CHESS, code)))
+            if _belongs(board, pieces):
                 boards.append(board.copy(stack=False))
         yield boards
 
 
-def _random(rng: np.random.Generator) -> Iterator[list[Any]]:
+def _random(rng: np.random.Generator, pieces: tuple[int, int]) -> Iterator[list[Any]]:
     """Positions that random legal moves lead to: no game reaches them."""
     chess = extra.chess()
     while True:
@@ -123,6 +121,11 @@ def _random(rng: np.random.Generator) -> Iterator[list[Any]]:
             if not moves:
                 break
             board.push(moves[rng.integers(len(moves))])
-            if board.ply() >= FIRST_PLY:
+            if _belongs(board, pieces):
                 boards.append(board.copy(stack=False))
         yield boards
+
+
+def _belongs(board: Any, pieces: tuple[int, int]) -> bool:
+    low, high = pieces
+    return board.ply() >= FIRST_PLY and low <= int(board.occupied).bit_count() <= high
