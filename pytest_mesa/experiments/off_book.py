@@ -145,13 +145,26 @@ def _subject_parts(prediction: Prediction, handle: Handle) -> tuple[Cell, ...]:
     return (able, _moves(prediction, handle, (able,)))
 
 
-def _moves(prediction: Prediction, handle: Handle, more: tuple[Cell, ...]) -> Cell:
+def _pairs(prediction: Prediction) -> Cell:
+    """The positions, which all are asked about."""
     spec: OffBook = prediction.experiment
     params: dict[str, Json] = {
+        "games": archive_sha(Name.CHESS),
+        "seed": prediction.seed,
         "plies": list(spec.plies),
         "departures": list(spec.departures),
         "since": spec.since,
         "candidates": spec.candidates,
+        "count": prediction.verdict.budget // len(spec.departures),
+    }
+    impl = "pytest_mesa.experiments.off_book_pairs:drawn"
+    return Cell("off-book-pairs", 1, params, impl, (), "positions on and off the book")
+
+
+def _moves(prediction: Prediction, handle: Handle, able: tuple[Cell, ...]) -> Cell:
+    spec: OffBook = prediction.experiment
+    params: dict[str, Json] = {
+        "departures": list(spec.departures),
         "count": prediction.verdict.budget // len(spec.departures),
     }
     return part_cell(
@@ -161,5 +174,5 @@ def _moves(prediction: Prediction, handle: Handle, more: tuple[Cell, ...]) -> Ce
         _common(prediction, handle) | params,
         f"{CELLS}:moves",
         "moves on and off the book",
-        more,
+        (_pairs(prediction), *able),
     )

@@ -1,18 +1,15 @@
-"""The work of the kind ``off-book``: positions in pairs, and who plays legally in them.
-
-Which positions serve is a matter of the rules and the seed alone.
-"""
+"""The work of the kind ``off-book``: who plays legally on the book and off it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from pytest_mesa.experiments.games_competence import is_able
+from pytest_mesa.experiments.off_book_pairs import Told, read
 from pytest_mesa.runs.cells import Json, Result
 from pytest_mesa.subjects.errors import SubjectError
 from pytest_mesa.subjects.games_decoder import GamesSubject
@@ -20,93 +17,42 @@ from pytest_mesa.subjects.games_legality import greedy_moves
 from pytest_mesa.subjects.language import LanguageModel
 from pytest_mesa.subjects.load import load
 from pytest_mesa.subjects.move_players import Book, Rules
-from pytest_mesa.tasks.games import extra, notation
-from pytest_mesa.tasks.games.archive import frozen, pack
+from pytest_mesa.tasks.games import notation
+from pytest_mesa.tasks.games.archive import pack
 from pytest_mesa.tasks.games.notation import Name
 from pytest_mesa.tasks.games.prompts import TEMPLATES, Outcome
 from pytest_mesa.tasks.games.tokens import Tag
 
-STREAM = 0x6F666662  # apart from other uses of the seed
 WRITTEN = 8  # tokens of a text model's continuation that are read for a move
 TEMPLATES_KEPT = 2
 GLANCE = 40  # pairs for a subject that is not able: enough to describe it
 
-Says = Callable[[Sequence[tuple[str, ...]]], list[str]]  # per game: an `Outcome`
-
-
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """A game up to some ply, and a match that no game reaches: moves, and legal ones of each."""
-
-    book: tuple[str, ...]
-    off: tuple[str, ...]
-    legal: tuple[int, int]
-
-
-def pairs(params: Mapping[str, Any], departure: str) -> Iterator[Pair]:
-    """Unseen games in random order, each with its best match among the candidates drawn."""
-    rng = np.random.default_rng([params["seed"], STREAM, params["departures"].index(departure)])
-    _, unseen = frozen("chess").split()
-    games = [[notation.text(Name.CHESS, code) for code in game.tolist()] for game in unseen]
-    first, last = params["plies"]
-    for place in rng.permutation(len(games)).tolist():
-        ply = int(rng.integers(first, last + 1))
-        book = tuple(games[place][:ply])
-        if len(games[place]) <= ply:
-            continue
-        wanted = _legal(book)
-        drawn = []
-        for _ in range(params["candidates"]):
-            start = 0 if departure == "random" else max(0, ply - params["since"])
-            other = games[int(rng.integers(len(games)))][:start]
-            moves = _astray(other, ply, rng)
-            if moves is not None and (count := _legal(moves)):
-                drawn.append((abs(count - wanted), moves, count))
-        if drawn:
-            _, off, count = min(drawn, key=lambda each: each[0])
-            yield Pair(book, off, (wanted, count))
-
-
-def _astray(start: Sequence[str], plies: int, rng: np.random.Generator) -> tuple[str, ...] | None:
-    """Some moves, then random legal ones; None where the game ends before."""
-    board = extra.chess().Board()
-    for move in start:
-        board.push_uci(move)
-    while board.ply() < plies:
-        legal = list(board.legal_moves)
-        if not legal:
-            return None
-        board.push(legal[int(rng.integers(len(legal)))])
-    return tuple(move.uci() for move in board.move_stack)
-
-
-def _legal(moves: Sequence[str]) -> int:
-    board = extra.chess().Board()
-    for move in moves:
-        board.push_uci(move)
-    return int(board.legal_moves.count())
+Says = Callable[[Sequence[Told]], list[str]]  # per game: an `Outcome`
 
 
 def moves(params: Mapping[str, Json], inputs: tuple[Result, ...], _folder: Path) -> Any:
-    """Who plays legally, pair by pair, under each departure."""
+    """Who plays legally, pair by pair, under each departure.
+
+    Inputs are the subject's own, the pairs, and its competence where that is asked for.
+    """
     subject: Any = load(params["subject"], inputs[: params["own"]], precision="fast")
-    able = inputs[params["own"] :]
+    pairs, *able = inputs[params["own"] :]
     count = params["count"] if all(is_able(params, each) for each in able) else GLANCE
     says = speaker(subject, able)
     found: dict[str, Any] = {}
     told: dict[str, Any] = {}
     for departure in params["departures"]:
-        drawn = [pair for pair, _ in zip(pairs(params, departure), range(count), strict=False)]
+        drawn = read(pairs.payload, departure, count)
         sides = {"book": [each.book for each in drawn], "off": [each.off for each in drawn]}
         outcomes = {side: says(games) for side, games in sides.items()}
         found[departure] = {
             side: [float(each == Outcome.LEGAL) for each in each_side]
             for side, each_side in outcomes.items()
         }
-        legal = np.array([each.legal for each in drawn], dtype=float).reshape(-1, 2)
+        legal = np.array([[len(side.legal) for side in (each.book, each.off)] for each in drawn])
         told[departure] = {
             "pairs": len(drawn),
-            "legal moves there": [round(float(mean), 2) for mean in legal.mean(0)],
+            "legal moves there": [round(float(mean), 2) for mean in legal.reshape(-1, 2).mean(0)],
             **{
                 side: {str(outcome): each_side.count(outcome) for outcome in Outcome}
                 for side, each_side in outcomes.items()
@@ -125,31 +71,27 @@ def speaker(subject: Any, able: Sequence[Result]) -> Says:
         SubjectError: one that continues no games.
     """
     if isinstance(subject, Rules | Book):
-        return lambda games: [
-            _judged(game, move)
-            for game, move in zip(games, subject.next_moves(Name.CHESS, games), strict=True)
-        ]
+        return lambda told: _judged(told, subject.next_moves(Name.CHESS, _games(told)))
     if isinstance(subject, GamesSubject):
-        return lambda games: [
-            _judged(game, move)
-            for game, move in zip(games, next_moves(subject, games), strict=True)
-        ]
+        return lambda told: _judged(told, next_moves(subject, _games(told)))
     if isinstance(subject, LanguageModel):
         (ranked,) = able[0].payload["kept"]
-        return lambda games: _written(subject, ranked[:TEMPLATES_KEPT], games)
+        return lambda told: _written(subject, ranked[:TEMPLATES_KEPT], _games(told))
     raise SubjectError(
         f"{subject.label} is a {type(subject).__name__}, which continues no games of chess"
     )
 
 
-def _judged(game: Sequence[str], move: str | None) -> str:
-    if move is None:
-        return Outcome.NO_MOVE
-    board = extra.chess().Board()
-    for each in game:
-        board.push_uci(each)
-    legal = {each.uci() for each in board.legal_moves}
-    return Outcome.LEGAL if move in legal else Outcome.ILLEGAL
+def _games(told: Sequence[Told]) -> list[tuple[str, ...]]:
+    return [each.moves for each in told]
+
+
+def _judged(told: Sequence[Told], moves: Sequence[str | None]) -> list[str]:
+    found: list[str] = []
+    for each, move in zip(told, moves, strict=True):
+        legal = Outcome.LEGAL if move in each.legal else Outcome.ILLEGAL
+        found.append(Outcome.NO_MOVE if move is None else legal)
+    return found
 
 
 def next_moves(subject: GamesSubject, games: Sequence[tuple[str, ...]]) -> list[str | None]:

@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 import torch
 
-from pytest_mesa.experiments import off_book, off_book_cells
-from pytest_mesa.experiments.off_book_cells import pairs
+from pytest_mesa.experiments import off_book, off_book_cells, off_book_pairs
+from pytest_mesa.experiments.off_book_pairs import pairs
 from pytest_mesa.registry.kinds_offbook import OffBook
 from pytest_mesa.registry.models import Prediction, SubjectSpec
+from pytest_mesa.runs.cells import Result
 from pytest_mesa.subjects.errors import SubjectError
 from pytest_mesa.subjects.games_decoder import GamesSubject, untrained
 from pytest_mesa.subjects.games_recipes import TWO_GAMES
@@ -60,26 +61,42 @@ def test_pairs_are_matched_and_leave_the_book_where_they_say(departure: str) -> 
     begun = {game[:ply] for game in whole for ply in range(15)}
     gaps = []
     for each in found:
-        assert each.book in begun
-        assert len(each.book) == len(each.off)
-        counts = [board(moves).legal_moves.count() for moves in (each.book, each.off)]
-        assert tuple(counts) == each.legal
-        gaps.append(abs(counts[0] - counts[1]))
-        start = len(each.off) - 4 if departure == "departed" else 0
-        assert each.off[:start] in begun
+        book, off = each.book.moves, each.off.moves
+        assert book in begun
+        assert len(book) == len(off)
+        for told in (each.book, each.off):
+            assert told.legal == tuple(move.uci() for move in board(told.moves).legal_moves)
+        gaps.append(abs(len(each.book.legal) - len(each.off.legal)))
+        start = len(off) - 4 if departure == "departed" else 0
+        assert off[:start] in begun
     assert float(np.mean(gaps)) < 4
-    assert sum(each.off in begun for each in found) <= 1
+    assert sum(each.off.moves in begun for each in found) <= 1
     assert found == list(islice(pairs(PARAMS, departure), 25))
 
 
-def measured(subject: Any, monkeypatch: pytest.MonkeyPatch, **changes: Any) -> dict[str, Any]:
+@pytest.fixture(scope="module")
+def told() -> Result:
+    return Result("", off_book_pairs.drawn(PARAMS, (), Path()), Path())
+
+
+def test_pairs_are_kept_as_they_are_drawn_and_fewer_are_the_first(told: Result) -> None:
+    for departure in PARAMS["departures"]:
+        kept = off_book_pairs.read(told.payload, departure, 25)
+        assert kept == list(islice(pairs(PARAMS, departure), 25))
+
+
+def measured(
+    subject: Any, told: Result, monkeypatch: pytest.MonkeyPatch, **changes: Any
+) -> dict[str, Any]:
     monkeypatch.setattr(off_book_cells, "load", lambda *_, **__: subject)
-    found: dict[str, Any] = off_book_cells.moves(PARAMS | changes, (), Path())["detail"]
+    found: dict[str, Any] = off_book_cells.moves(PARAMS | changes, (told,), Path())["detail"]
     return found
 
 
-def test_rules_keep_everything_and_a_book_loses_most(monkeypatch: pytest.MonkeyPatch) -> None:
-    rules, book = (measured(player, monkeypatch) for player in (Rules(), Book()))
+def test_rules_keep_everything_and_a_book_loses_most(
+    told: Result, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rules, book = (measured(player, told, monkeypatch) for player in (Rules(), Book()))
     for departure in PARAMS["departures"]:
         assert set(rules["pairs"][departure]["off"]) == {1.0}
         sides = {side: np.mean(scores) for side, scores in book["pairs"][departure].items()}
@@ -90,12 +107,14 @@ def test_rules_keep_everything_and_a_book_loses_most(monkeypatch: pytest.MonkeyP
         assert counts["no move"] > 0
 
 
-def test_a_decoder_is_read_after_the_last_move(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_decoder_is_read_after_the_last_move(
+    told: Result, monkeypatch: pytest.MonkeyPatch
+) -> None:
     net = GamesSubject("untrained", untrained(TWO_GAMES, 0))
     games = [("e2e4", "e7e5"), ("d2d4",)]
     alone = [off_book_cells.next_moves(net, [game])[0] for game in games]
     assert off_book_cells.next_moves(net, games) == alone
-    found = measured(net, monkeypatch, count=6)
+    found = measured(net, told, monkeypatch, count=6)
     assert set(found["pairs"]["random"]["book"]) == {0.0}
 
 
@@ -141,8 +160,11 @@ def test_a_plan_asks_subject_and_controls_the_same() -> None:
     plan = off_book.STUDY.plan(spec())
     (subject,), (rules,), (book,) = plan.subjects, plan.must_detect, plan.must_not_detect
     assert [part.kind for part in subject.inputs] == ["games-competence", "off-book"]
-    asked = [part.params for cell in (subject, rules, book) for part in cell.inputs[-1:]]
-    for key in ("count", "plies", "departures", "seed"):
+    parts = [cell.inputs[-1] for cell in (subject, rules, book)]
+    asked = [part.params for part in parts]
+    pairs_of = [each for part in parts for each in part.inputs if each.kind == "off-book-pairs"]
+    assert len(pairs_of) == 3 and len({each.key for each in pairs_of}) == 1
+    for key in ("count", "departures", "seed"):
         assert len({str(params[key]) for params in asked}) == 1
     with pytest.raises(SubjectError, match="measures 'kept-legality', not 'other'"):
         off_book.STUDY.plan(spec(estimand="other"))
