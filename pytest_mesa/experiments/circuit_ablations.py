@@ -10,7 +10,8 @@ import numpy as np
 
 from pytest_mesa.experiments.circuit_scores import alike, circuit, shuffled
 from pytest_mesa.experiments.circuit_tasks import Task, playing
-from pytest_mesa.instruments.circuit_ablate import Ablation, Resample, evaluate
+from pytest_mesa.instruments.attribution_graph import Graph
+from pytest_mesa.instruments.circuit_ablate import Ablation, Resample, ends, evaluate_by_group
 from pytest_mesa.subjects.games_players import Player
 from pytest_mesa.tasks.games.batches import Batch
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from jaxtyping import Bool, Float
 
 SOURCE, TESTED = 0, 1  # the half that circuits come from, and the half that they are tried on
-TOKENS = 4096  # in one pass without gradients
+TOKENS = 1024  # in one pass without gradients
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,42 +64,30 @@ class Trial:
         self.player = player
         self.task = task
         self.ablation = ablation or Resample()
-        self.parts = [task.of_batch(batch) for batch in range(int(task.batch.max()) + 1)]
-        every = player.wiring.graph.edges
-        self.full, self.empty = self._means([every, every & False])
+        self.batches = int(task.batch.max()) + 1
+        values = ends(player.wiring, task.pairs, task.metric, self.ablation, TOKENS)
+        self.full, self.empty = self._means(values)
 
-    def kept(self, edges: Sequence[Bool[np.ndarray, " edge"]]) -> Float[np.ndarray, "edges batch"]:
-        """What is left in every batch with these edges alone."""
-        return self._shares(self._means([self._mask(each) for each in edges]), slice(None))
-
-    def kept_in(
-        self, batch: int, edges: Sequence[Bool[np.ndarray, " edge"]]
-    ) -> Float[np.ndarray, " edges"]:
-        """What is left in one batch."""
-        masks = [self._mask(each) for each in edges]
-        return self._shares(self._values(self.parts[batch], masks).mean(1), batch)
-
-    def _shares(self, means: np.ndarray, batch: slice | int) -> np.ndarray:
-        full, empty = self.full[batch], self.empty[batch]
-        span = np.where(full > empty, full - empty, np.inf)
-        return np.asarray((means - empty) / span)
-
-    def _mask(self, edges: np.ndarray) -> Bool[np.ndarray, "writer reader"]:
-        every = self.player.wiring.graph.edges
-        mask = np.zeros_like(every)
-        mask[every] = edges
-        return mask
-
-    def _means(self, masks: Sequence[np.ndarray]) -> Float[np.ndarray, "mask batch"]:
-        values = self._values(self.task, masks)
-        own = self.task.batch.cpu().numpy()
-        return np.stack(
-            [values[:, own == batch].mean(1) for batch in range(len(self.parts))], axis=1
+    def kept(
+        self, edges: Sequence[Bool[np.ndarray, " edge"] | Bool[np.ndarray, "batch edge"]]
+    ) -> Float[np.ndarray, "edges batch"]:
+        """What is left in every batch with these edges alone, or with its own of these sets."""
+        wiring, task = self.player.wiring, self.task
+        every = wiring.graph.edges
+        masks = []
+        for each in edges:
+            mask = np.zeros((each.size // each.shape[-1], *every.shape), dtype=bool)
+            mask[:, every] = each
+            masks.append(mask)
+        values = evaluate_by_group(
+            wiring, masks, task.pairs, task.metric, task.batch, self.ablation, TOKENS
         )
+        span = np.where(self.full > self.empty, self.full - self.empty, np.inf)
+        return np.asarray((self._means(values) - self.empty) / span)
 
-    def _values(self, task: Task, masks: Sequence[np.ndarray]) -> Float[np.ndarray, "mask pair"]:
-        wiring = self.player.wiring
-        return evaluate(wiring, masks, task.pairs, task.metric, self.ablation, TOKENS)
+    def _means(self, values: Float[np.ndarray, "row pair"]) -> Float[np.ndarray, "row batch"]:
+        own = self.task.batch.cpu().numpy()
+        return np.stack([values[:, own == batch].mean(1) for batch in range(self.batches)], axis=1)
 
 
 def trials(player: Player, batches: Sequence[Batch]) -> list[Trial]:
@@ -115,14 +104,18 @@ def faithfulness(
     """By size, what each setting's circuits keep alone in halves they do not come from."""
     graph = asked[0].player.wiring.graph
     found = [
-        [
-            trial.kept_in(b, [circuit(graph, row[s], size) for size in sizes])
-            for s, trial in enumerate(asked)
-        ]
-        for b, row in enumerate(scores[:, SOURCE])
+        trial.kept([_circuits(graph, scores[:, SOURCE, s], size) for size in sizes]).mean(1)
+        for s, trial in enumerate(asked)
     ]
-    means = np.mean(found, axis=0).T.round(4).tolist()
+    means = np.transpose(found).round(4).tolist()
     return dict(zip(sizes, means, strict=True))
+
+
+def _circuits(
+    graph: Graph, scores: Float[np.ndarray, "batch edge"], size: float
+) -> Bool[np.ndarray, "batch edge"]:
+    """Each batch's own circuit."""
+    return np.stack([circuit(graph, row, size) for row in scores])
 
 
 def lost(
@@ -135,12 +128,9 @@ def lost(
     graph = asked[0].player.wiring.graph
     found = []
     for s, (trial, (own, other)) in enumerate(zip(asked, _own_and_other(cores), strict=True)):
-        cut = 1 - trial.kept([~(own & ~other), ~(other & ~own)])
-        alone = [
-            trial.kept_in(b, [circuit(graph, row[s], size)])[0]
-            for b, row in enumerate(scores[:, SOURCE])
-        ]
-        found.append([Lost(float(a), *c) for a, c in zip(alone, cut.T.tolist(), strict=True)])
+        alone = _circuits(graph, scores[:, SOURCE, s], size)
+        kept = trial.kept([alone, ~(own & ~other), ~(other & ~own)])
+        found.append([Lost(a, 1 - one, 1 - two) for a, one, two in kept.T.tolist()])
     return [list(both) for both in zip(*found, strict=True)]
 
 
@@ -151,15 +141,18 @@ def lost_at_random(
 ) -> list[list[LostAtRandom]]:
     """A record a batch and setting."""
     kinds = alike(asked[0].player.wiring.graph)
+    chance = [
+        [shuffled(other, kinds, rng) for _, other in _own_and_other(cores)]
+        for _ in range(asked[0].batches)
+    ]
     found = []
-    for batch in range(len(asked[0].parts)):
-        both = []
-        for trial, (own, other) in zip(asked, _own_and_other(cores), strict=True):
-            chance = shuffled(other, kinds, rng)
-            left = trial.kept_in(batch, [~(own & ~chance), ~(chance & ~own)])
-            both.append(LostAtRandom(*(1 - left).tolist()))
-        found.append(both)
-    return found
+    for trial, (own, _), drawn in zip(
+        asked, _own_and_other(cores), zip(*chance, strict=True), strict=True
+    ):
+        other = np.stack(drawn)
+        lost_there = 1 - trial.kept([~(own & ~other), ~(other & ~own)])
+        found.append([LostAtRandom(*both) for both in lost_there.T.tolist()])
+    return [list(both) for both in zip(*found, strict=True)]
 
 
 def _own_and_other(cores: Sequence[np.ndarray]) -> list[tuple[np.ndarray, np.ndarray]]:

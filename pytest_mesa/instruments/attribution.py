@@ -164,9 +164,7 @@ def edge_attribution_by_group(
 
 def _grouped(share: Share, totals: Tensor) -> list[tuple[slice, Tensor]]:
     """Which of a share's pairs count for which total."""
-    if share.groups is None:
-        return [(slice(None), totals[0])]
-    names, counts = share.groups.unique_consecutive(return_counts=True)
+    names, counts = share.own_groups.unique_consecutive(return_counts=True)
     ends = counts.cumsum(0).tolist()
     return [
         (slice(end - count, end), totals[name])

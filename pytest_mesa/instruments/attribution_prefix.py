@@ -42,6 +42,13 @@ class Share:
     run: Runner
     groups: Int[Tensor, " pair"] | None = None
 
+    @property
+    def own_groups(self) -> Int[Tensor, " pair"]:
+        """Each pair's group; all in one where there are none."""
+        if self.groups is not None:
+            return self.groups
+        return torch.zeros(len(self.pairs), dtype=torch.long, device=self.pairs.clean.device)
+
 
 def shares(
     wiring: Wiring,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
@@ -15,6 +16,7 @@ from pytest_mesa.instruments.attribution_graph import Graph
 from pytest_mesa.instruments.attribution_parts import Wiring
 from pytest_mesa.instruments.attribution_prefix import Share, shares
 from pytest_mesa.instruments.attribution_runs import Metric, Pairs, measured
+from pytest_mesa.instruments.attribution_trunks import at_answers
 from pytest_mesa.instruments.attribution_writes import Writes, capture
 from pytest_mesa.instruments.circuit import Circuit
 from pytest_mesa.instruments.circuit_run import run_masked
@@ -138,13 +140,55 @@ def evaluate(
     tokens: int = TOKENS,
 ) -> Float[np.ndarray, "mask pair"]:
     """The metric of each pair where only the edges of a mask carry clean writes."""
-    device = pairs.clean.device
-    on_device = [torch.from_numpy(mask).to(device) for mask in masks]
+    groups = torch.zeros(len(pairs), dtype=torch.long, device=pairs.clean.device)
+    return evaluate_by_group(
+        wiring, [mask[None] for mask in masks], pairs, metric, groups, ablation, tokens
+    )
+
+
+def evaluate_by_group(
+    wiring: Wiring,
+    masks: Sequence[Bool[np.ndarray, "#group writer reader"]],
+    pairs: Pairs,
+    metric: Metric,
+    groups: Int[Tensor, " pair"],
+    ablation: Ablation,
+    tokens: int = TOKENS,
+) -> Float[np.ndarray, "mask pair"]:
+    """The same where masks may differ from group to group of pairs, which are numbered from 0."""
+    on_device = [torch.from_numpy(mask).to(pairs.clean.device) for mask in masks]
     found = torch.empty(len(masks), len(pairs), dtype=torch.float64)
-    for share in shares(wiring, pairs, 1, tokens, prefix=ablation.keeps_prefix):
+    for share in shares(wiring, pairs, 1, tokens, groups=groups, prefix=ablation.keeps_prefix):
         base = ablation.base(wiring, share)
+        here, own = share.own_groups.unique(return_inverse=True)
         for row, mask in enumerate(on_device):
-            logits = run_masked(wiring, mask, share.pairs, base, share.run, share.answers)
+            differs = len(mask) > 1
+            logits = run_masked(
+                wiring,
+                mask[here] if differs else mask,
+                own if differs else torch.zeros_like(own),
+                share.pairs,
+                base,
+                share.run,
+                share.answers,
+            )
+            found[row, share.rows.cpu()] = measured(metric, logits, share.rows).double().cpu()
+    return found.numpy()
+
+
+def ends(
+    wiring: Wiring, pairs: Pairs, metric: Metric, ablation: Ablation, tokens: int = TOKENS
+) -> Float[np.ndarray, "2 pair"]:
+    """The metric with all edges and with none."""
+    edges = wiring.graph.edges
+    if not isinstance(ablation, Resample) or pairs.corrupt is None:
+        return evaluate(wiring, [edges, edges & False], pairs, metric, ablation, tokens)
+    found = torch.empty(2, len(pairs), dtype=torch.float64)
+    for share in shares(wiring, pairs, 1, tokens):
+        for row, ids in enumerate((share.pairs.clean, share.pairs.corrupt)):
+            with torch.no_grad(), ExitStack() as stack:
+                stack.callback(at_answers(wiring.unembedding, share.answers))
+                logits = share.run(ids, share.pairs.mask)[:, 0]  # type: ignore[arg-type]
             found[row, share.rows.cpu()] = measured(metric, logits, share.rows).double().cpu()
     return found.numpy()
 

@@ -3,7 +3,8 @@
 Every reader gets a stream of its own: clean writes along the circuit's edges, baseline writes
 along all others. Most writers keep or lose nearly all their edges, so one shared stream holds
 each writer as most of its readers see it, and only the exceptions are added reader by reader.
-A full circuit then costs a plain run, and so does the ablation of whole nodes.
+A full circuit then costs a plain run, and so does the ablation of whole nodes. Pairs may have
+circuits of their own, which all run at once.
 """
 
 from __future__ import annotations
@@ -22,41 +23,45 @@ from pytest_mesa.instruments.attribution_writes import Writes, on_heads
 from pytest_mesa.instruments.runner import Runner
 
 if TYPE_CHECKING:
-    from jaxtyping import Bool, Float
+    from jaxtyping import Bool, Float, Int
 
 
 def run_masked(
     wiring: Wiring,
-    mask: Bool[Tensor, "writer reader"],
+    masks: Bool[Tensor, "mask writer reader"],
+    own: Int[Tensor, " pair"],
     pairs: Pairs,
     base: Writes,
-    run: Runner | None = None,
-    answers: Answers | None = None,
+    run: Runner,
+    answers: Answers,
 ) -> Float[Tensor, "answer vocabulary"]:
-    """Logits at the answers where edges outside ``mask`` carry the baseline's writes.
+    """Logits at the answers where edges outside a pair's mask carry the baseline's writes.
 
-    ``base``: writes that broadcast to the pairs' (pair, pos). ``run``: how to run the pairs.
-    ``answers``: one of each pair where none are given.
+    ``own`` says which mask is a pair's. ``base``: writes that broadcast to the pairs' (pair,
+    pos). ``run``: how to run the pairs.
     """
     with torch.no_grad(), ExitStack() as stack:
-        _Run(wiring, mask, pairs, base).hook(stack)
-        stack.callback(at_answers(wiring.unembedding, answers or Answers.of(pairs)))
-        return (run or wiring.run)(pairs.clean, pairs.mask)[:, 0]
+        _Run(wiring, masks, own, pairs, base).hook(stack)
+        stack.callback(at_answers(wiring.unembedding, answers))
+        return run(pairs.clean, pairs.mask)[:, 0]
 
 
 class _Run:
     """The state of one run: the shared stream, and what differs from it."""
 
-    def __init__(self, wiring: Wiring, mask: Tensor, pairs: Pairs, base: Writes) -> None:
-        edges = torch.from_numpy(wiring.graph.edges).to(mask.device)
-        kept = (mask & edges).sum(1)
+    def __init__(
+        self, wiring: Wiring, masks: Tensor, own: Tensor, pairs: Pairs, base: Writes
+    ) -> None:
+        edges = torch.from_numpy(wiring.graph.edges).to(masks.device)
+        kept = (masks & edges).float().mean(0).sum(1)
         self.wiring = wiring
         self.base = base
+        self.own = own
         self.shape = pairs.clean.shape
         self.default = kept * 2 > edges.sum(1)  # as most of a writer's readers see it
         # +1: an edge of the circuit from a writer that is otherwise ablated; -1: the reverse.
-        self.signs = ((mask & edges).float() - (self.default[:, None] & edges).float()) * edges
-        self.special = self.signs.any(1)
+        self.signs = (masks & edges).float() - (self.default[:, None] & edges).float()
+        self.special = self.signs.any(2).any(0)
         self.streams: dict[int, Tensor] = {}
         self.written: dict[int, Tensor] = {}
         self.places: list[int] = []
@@ -133,14 +138,20 @@ class _Run:
             self.changes += torch.einsum("bphk,hkd->hbpd", change, matrix[special]).unbind(0)
 
     def _own_streams(
-        self, before: int, signs: Float[Tensor, "writer reader"]
+        self, before: int, signs: Float[Tensor, "mask writer reader"]
     ) -> Float[Tensor, "reader pair pos d_model"]:
         """Each reader's own stream."""
         shared = self._stream(before)
         seen = [place for place, writer in enumerate(self.places) if writer < before]
-        changes = torch.stack([self.changes[place] for place in seen])
-        weights = signs[[self.places[place] for place in seen]]
-        own: Tensor = shared + (weights.T @ changes.flatten(1)).reshape(-1, *shared.shape)
+        weights = signs[:, [self.places[place] for place in seen]].transpose(1, 2)
+        if len(weights) == 1:
+            changes = torch.stack([self.changes[place] for place in seen])
+            added = (weights[0] @ changes.flatten(1)).unflatten(1, shared.shape)
+        else:
+            changes = torch.stack([self.changes[place] for place in seen], dim=1)
+            added = (weights[self.own] @ changes.flatten(2)).transpose(0, 1)
+            added = added.unflatten(2, shared.shape[1:])
+        own: Tensor = shared + added
         return own
 
     def _shared(self, before: int, value: Tensor) -> Tensor:
@@ -152,12 +163,12 @@ class _Run:
         for read in part.reads:
             if read.columns.module is not module:
                 continue
-            signs = self.signs[:, read.first : read.first + len(read.columns.columns)]
-            special = signs.any(0).nonzero().flatten()
+            signs = self.signs[:, :, read.first : read.first + len(read.columns.columns)]
+            special = signs.any(1).any(0).nonzero().flatten()
             if not len(special):
                 continue
             changed = output.clone() if changed is None else changed
-            self._recompute(part, read, special, signs[:, special], changed)
+            self._recompute(part, read, special, signs[:, :, special], changed)
         return changed
 
     def _recompute(
@@ -172,14 +183,14 @@ class _Run:
         output.view(*self.shape, -1)[..., columns] = values.flatten(2).to(output)
 
     def _read_plain(self, part: Plain, value: Tensor) -> Tensor | None:
-        signs = self.signs[:, [part.reader]]
+        signs = self.signs[:, :, [part.reader]]
         if not signs.any():
             return None
         hat, _ = part.norm.hat(self._own_streams(part.before, signs)[0])
         return (hat * part.norm.gain + part.norm.shift).reshape(value.shape).to(value)
 
     def _logits(self, value: Tensor) -> Tensor:
-        signs = self.signs[:, -1:]
+        signs = self.signs[:, :, -1:]
         count = len(self.wiring.graph.writers)
         if signs.any():
             return self._own_streams(count, signs)[0].to(value)

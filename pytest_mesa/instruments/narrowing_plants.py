@@ -43,13 +43,13 @@ class Plant:
         self, options: Options, rows: Int[Tensor, " row"], depths: int
     ) -> Float[Tensor, "depth row option"]:
         """Whether each option is ruled out, depth by depth. ``rows`` number the draws."""
-        found = []
+        concerned, drawn = [], []
         for row, among, bad in zip(rows.tolist(), options.among, options.bad, strict=True):
             generator = torch.Generator().manual_seed(self.seed * 1_000_003 + row)
-            concerned = self._concerned(among, bad, generator)
-            since = self._since(len(bad), depths, generator)
-            found.append(concerned & (torch.arange(depths)[:, None] >= since))
-        return torch.stack(found, 1).float()
+            concerned.append(self._concerned(among, bad, generator))
+            drawn.append(torch.rand(depths - 1, len(bad), generator=generator))
+        since = self._since(torch.stack(drawn))
+        return (torch.stack(concerned) & (torch.arange(depths)[:, None, None] >= since)).float()
 
     def _concerned(
         self, among: Bool[Tensor, " option"], bad: Bool[Tensor, " option"], rng: torch.Generator
@@ -60,16 +60,16 @@ class Plant:
         drawn = places[torch.randperm(len(places), generator=rng)[: int(bad.sum())]]
         return torch.zeros_like(bad).scatter(0, drawn, True)
 
-    def _since(self, options: int, depths: int, rng: torch.Generator) -> Int[Tensor, " option"]:
-        """The first depth at which each option is ruled out; ``depths`` where none does."""
-        stages = torch.rand(depths - 1, options, generator=rng) < self.strength
-        ever = stages.any(0)
-        since = stages.float().argmax(0) + 1
+    def _since(self, drawn: Float[Tensor, "row stage option"]) -> Int[Tensor, "row option"]:
+        """The first depth at which each option is ruled out; beyond the last where none does."""
+        stages = drawn < self.strength
+        last = stages.shape[1]
+        since = stages.float().argmax(1) + 1
         if self.name == "from-start":
             since = torch.zeros_like(since)
         elif self.name == "at-once":
-            since = torch.full_like(since, depths - 1)
-        return torch.where(ever, since, depths)
+            since = torch.full_like(since, last)
+        return torch.where(stages.any(1), since, last + 1)
 
 
 def with_code(

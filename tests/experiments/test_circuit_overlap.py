@@ -273,8 +273,8 @@ def test_batches_asked_together_are_asked_as_each_alone() -> None:
     stretches = (Stretch(Name.TIC_TAC_TOE, 2, 5), Stretch(Name.TIC_TAC_TOE, 2, 5))
     batches = draw(stretches, 3, 6, 4, np.random.default_rng(1))
     together = playing(asked, 0, 1, batches)
-    trial = Trial(asked, together)
-    edges = np.random.default_rng(0).random(int(asked.wiring.graph.edges.sum())) < 0.6
+    edges = np.random.default_rng(0).random((3, int(asked.wiring.graph.edges.sum()))) < 0.6
+    together_kept = Trial(asked, together).kept([edges, edges[0]])
     for number, batch in enumerate(batches):
         part, alone = together.of_batch(number), playing(asked, 0, 1, [batch])
         for name in ("clean", "corrupt", "answers"):
@@ -284,9 +284,8 @@ def test_batches_asked_together_are_asked_as_each_alone() -> None:
         logits = torch.randn(len(alone.pairs), 700, generator=torch.Generator().manual_seed(0))
         rows = torch.arange(len(alone.pairs))
         assert torch.equal(part.metric(logits, rows), alone.metric(logits, rows))
-        kept = Trial(asked, alone).kept([edges])[0, 0]
-        assert trial.kept_in(number, [edges])[0] == pytest.approx(kept, abs=1e-4)
-        assert trial.kept([edges])[0, number] == pytest.approx(kept, abs=1e-4)
+        kept = Trial(asked, alone).kept([edges[number], edges[0]])[:, 0]
+        assert together_kept[:, number] == pytest.approx(kept, abs=1e-4)
 
 
 CHESS_WAYS, GO_WAYS = ("uci-position", "uci-story"), ("sgf-short", "sgf-full")

@@ -16,7 +16,9 @@ from pytest_mesa.instruments.circuit_ablate import (
     Resample,
     ablate,
     completeness,
+    ends,
     evaluate,
+    evaluate_by_group,
     faithfulness,
     mean_ablation,
     without,
@@ -85,6 +87,26 @@ def test_all_edges_are_the_clean_run_and_none_the_baseline(kind: str) -> None:
     same = Pairs(data.clean, data.clean)
     got = evaluate(wiring, [half], same, metric, Resample())[0]
     assert np.abs(got - clean).max() < 1e-4 * np.abs(clean).max()
+
+
+def test_groups_of_pairs_have_circuits_of_their_own() -> None:
+    wiring = wired(llama())
+    groups = torch.tensor([2, 0, 1, 0, 2])
+    generator = np.random.default_rng(1)
+    own = (
+        generator.random((3, *wiring.graph.edges.shape)) < np.array([0.1, 0.5, 0.9])[:, None, None]
+    )
+    means = mean_ablation(wiring, prompts(4, 3))
+    for ablation in (Resample(), means):
+        got = evaluate_by_group(
+            wiring, [own, own[:1]], pairs(), difference(), groups, ablation, tokens=15
+        )
+        alone = evaluate(wiring, list(own), pairs(), difference(), ablation)
+        assert np.abs(got[0] - alone[groups, range(PAIRS)]).max() < 1e-5
+        assert np.abs(got[1] - alone[0]).max() < 1e-5
+        edges = wiring.graph.edges
+        both = evaluate(wiring, [edges, edges & False], pairs(), difference(), ablation)
+        assert np.abs(ends(wiring, pairs(), difference(), ablation) - both).max() < 1e-5
 
 
 def test_ablating_nodes_is_ablating_all_their_edges() -> None:
