@@ -15,6 +15,7 @@ from pytest_mesa.experiments import narrowing_parts as parts
 from pytest_mesa.experiments import narrowing_skill
 from pytest_mesa.experiments.base import Plan
 from pytest_mesa.experiments.lineup import measurement_cell, plan_lineup, read_lineup
+from pytest_mesa.experiments.narrowing_sharing import shared
 from pytest_mesa.registry.models import Prediction
 from pytest_mesa.runs.cells import Cell, Result
 from pytest_mesa.subjects.errors import SubjectError
@@ -37,13 +38,7 @@ class NarrowingStudy:
                 or a rule that is not the question's.
         """
         _check(prediction)
-        if prediction.experiment.question == "skill":
-            return narrowing_skill.plan(prediction, released)
-        chosen = judged(prediction.subjects, released)
-        asked = [handle for spec in chosen for handle in handles(spec, released)]
-        if any(map(reads_text, asked)):
-            return _in_words(prediction, asked)
-        return _in_own_terms(prediction, released)
+        return shared(_plan(prediction, released))
 
     def read(self, prediction: Prediction, plan: Plan, results: Mapping[Cell, Result]) -> Evidence:
         """The measurements; without controls made of a model that can't play, which has none."""
@@ -57,6 +52,16 @@ class NarrowingStudy:
 
 
 STUDY = NarrowingStudy()
+
+
+def _plan(prediction: Prediction, released: str | None) -> Plan:
+    if prediction.experiment.question == "skill":
+        return narrowing_skill.plan(prediction, released)
+    chosen = judged(prediction.subjects, released)
+    asked = [handle for spec in chosen for handle in handles(spec, released)]
+    if any(map(reads_text, asked)):
+        return _in_words(prediction, asked)
+    return _in_own_terms(prediction, released)
 
 
 def _measured(controls: tuple[Measurement, ...]) -> tuple[Measurement, ...]:

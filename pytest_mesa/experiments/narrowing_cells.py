@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +14,11 @@ from pytest_mesa.experiments.lineup import stratum
 from pytest_mesa.experiments.lookahead_cells import past_board, rounded
 from pytest_mesa.experiments.narrowing_options import STREAM, Asked, Rows, boards, sequences
 from pytest_mesa.experiments.narrowing_texts import texts
+from pytest_mesa.instruments.lens import Lens
 from pytest_mesa.instruments.lens_training import Fit, tuned_lens
 from pytest_mesa.instruments.narrowing import (
     Options,
+    Read,
     by_stage,
     fall,
     least_spread,
@@ -69,25 +70,40 @@ def asked_of(subject: Any, params: Mapping[str, Json], told: Any) -> Sequence[As
     )
 
 
-def reading(params: Mapping[str, Json], inputs: tuple[Result, ...], _folder: Path) -> Payload:
-    """Bad mass at every depth, position by position, and where the choice settles.
+def reading(params: Mapping[str, Json], inputs: tuple[Result, ...], folder: Path) -> Payload:
+    """Bad mass at every depth, position by position, and where the choice settles."""
+    found = readings({**params, "plants": [params.get("plant")]}, inputs, folder)
+    (read,) = found.pop("reads")
+    return {"read": read, **found}
+
+
+def readings(params: Mapping[str, Json], inputs: tuple[Result, ...], _folder: Path) -> Payload:
+    """The same of one net with each of ``plants`` planted in it, or nothing; it is run once.
 
     A model that reads text and can't play is only glanced at, to describe it, and controls made
     of it are not read: its verdict does not wait for them.
     """
-    rest = inputs[params["own"] :]
+    rest, plants = inputs[params["own"] :], params["plants"]
+    found: list[Payload] = [{} for _ in plants]
     if "able" in params and not is_able(params, rest[-1]):
         if not params["glance"]:
-            return {"read": {}, "weights_sha": rest[-1].payload["weights_sha"]}
+            return {"reads": found, "weights_sha": rest[-1].payload["weights_sha"]}
         params = glancing(params)
     subject = subject_of(params, inputs)
-    found: Payload = {}
     for asked in asked_of(subject, params, rest[0].payload if rest else None):
-        for name, read in _read(asked, params).items():
-            before = found.setdefault(name, {part: [] for part in read})
-            for part, values in read.items():
-                before[part] += values
-    return {"read": found, "weights_sha": subject.weights_sha}
+        reads = _read(asked, [plant and Plant(**plant) for plant in plants], params)
+        for whole, part in zip(found, reads, strict=True):
+            for name, read in part.items():
+                before = whole.setdefault(name, {field: [] for field in read})
+                for field, values in read.items():
+                    before[field] += values
+    return {"reads": found, "weights_sha": subject.weights_sha}
+
+
+def one_of(params: Mapping[str, Json], inputs: tuple[Result, ...], _folder: Path) -> Payload:
+    """One of the readings of a cell that made several."""
+    made = inputs[0].payload
+    return {"read": made["reads"][params["place"]], "weights_sha": made["weights_sha"]}
 
 
 def glancing(params: Mapping[str, Json]) -> dict[str, Any]:
@@ -98,48 +114,54 @@ def glancing(params: Mapping[str, Json]) -> dict[str, Any]:
     return {**params, **few, "templates": ways, "games": games}
 
 
-def _read(asked: Asked, params: Mapping[str, Json]) -> Payload:
-    """One net on positions of one kind, through a lens fitted on others of that kind."""
-    plant = Plant(**params["plant"]) if params.get("plant") else None
-    fitted = list(_rows(asked.fitting(), plant))
+def _read(
+    asked: Asked, plants: Sequence[Plant | None], params: Mapping[str, Json]
+) -> list[Payload]:
+    """One net on positions of one kind, through lenses fitted on others of that kind."""
+    fitted = list(asked.fitting())
+    lenses = [_lens(asked, fitted, plant, params) for plant in plants]
+    parts: list[list[dict[str, Read]]] = [[] for _ in plants]
+    for rows in asked.measured():
+        for lens, plant, read in zip(lenses, plants, parts, strict=True):
+            read.append(read_options(lens, _streams(rows, plant), rows.options))
+    return [
+        {
+            name: {
+                "mass": np.concatenate([part[name].mass for part in read]).round(DIGITS).tolist(),
+                "choice": np.concatenate([part[name].choice for part in read]).tolist(),
+                "commit": np.concatenate([part[name].commit for part in read]).round(4).tolist(),
+                "units": asked.units,
+            }
+            for name in read[0]
+        }
+        for read in parts
+    ]
+
+
+def _lens(
+    asked: Asked, fitted: Sequence[Rows], plant: Plant | None, params: Mapping[str, Json]
+) -> Lens:
     readout = asked.readout
     if plant is not None:
-        width = next(asked.fitting()).streams.shape[-1]
-        readout = planted_readout(readout, width, plant.gain)
-    generator = torch.Generator().manual_seed(params["seed"] ^ STREAM)
-    lens = tuned_lens(
+        readout = planted_readout(readout, fitted[0].streams.shape[-1], plant.gain)
+    return tuned_lens(
         readout,
-        torch.cat([rows.streams for rows in fitted], 1),
-        generator,
+        torch.cat([_streams(rows, plant) for rows in fitted], 1),
+        torch.Generator().manual_seed(params["seed"] ^ STREAM),
         Fit(steps=params["lens"]["steps"], batch=asked.batch),
     )
-    parts = [
-        read_options(lens, rows.streams, rows.options) for rows in _rows(asked.measured(), plant)
-    ]
-    return {
-        name: {
-            "mass": np.concatenate([part[name].mass for part in parts]).round(DIGITS).tolist(),
-            "choice": np.concatenate([part[name].choice for part in parts]).tolist(),
-            "commit": np.concatenate([part[name].commit for part in parts]).round(4).tolist(),
-            "units": asked.units,
-        }
-        for name in parts[0]
-    }
 
 
-def _rows(given: Iterator[Rows], plant: Plant | None) -> Iterator[Rows]:
-    """The positions, with what is planted in the streams."""
-    for rows in given:
-        if plant is None:
-            yield rows
-            continue
-        each = rows.options.values()
-        every = Options(
-            torch.stack([options.among for options in each]).any(0),
-            torch.stack([options.bad for options in each]).any(0),
-        )
-        code = plant.code(every, rows.numbers, len(rows.streams))
-        yield replace(rows, streams=with_code(rows.streams, code))
+def _streams(rows: Rows, plant: Plant | None) -> Float[torch.Tensor, "depth row *site d_model"]:
+    """The positions' streams, with what is planted in them."""
+    if plant is None:
+        return rows.streams
+    each = rows.options.values()
+    every = Options(
+        torch.stack([options.among for options in each]).any(0),
+        torch.stack([options.bad for options in each]).any(0),
+    )
+    return with_code(rows.streams, plant.code(every, rows.numbers, len(rows.streams)))
 
 
 def by_unit(

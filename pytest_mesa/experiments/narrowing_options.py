@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -19,7 +20,7 @@ import torch
 from torch import Tensor
 
 from pytest_mesa.experiments.lookahead_cells import past_board
-from pytest_mesa.instruments.lens import Readout, readout_of
+from pytest_mesa.instruments.lens import Readout
 from pytest_mesa.instruments.narrowing import Options, depths
 from pytest_mesa.subjects.errors import SubjectError
 from pytest_mesa.subjects.games_decoder import GamesSubject
@@ -182,7 +183,7 @@ class Sequences:
     @property
     def readout(self) -> Readout:
         """The final norm and the output matrix."""
-        return readout_of(self.subject.stream)
+        return self.subject.readout
 
     @property
     def units(self) -> list[int]:
@@ -235,7 +236,10 @@ def sequences(
 
 def first_tokens(game: str, moves: Iterable[str]) -> list[int]:
     """The tokens with which moves of a game begin."""
-    numbers = [notation.code(Name(game), move) for move in moves]
-    if game == Name.CHESS:
-        return sorted({tokens.SQUARE + number % 64 for number in numbers})
-    return sorted(tokens.POINT + number for number in numbers)
+    return sorted({_first_token(game, move) for move in moves})
+
+
+@lru_cache(maxsize=5000)  # all moves that there are, asked for in every position
+def _first_token(game: str, move: str) -> int:
+    number = notation.code(Name(game), move)
+    return tokens.SQUARE + number % 64 if game == Name.CHESS else tokens.POINT + number

@@ -18,6 +18,7 @@ from pytest_mesa.subjects.plants import LADDERS, NARROWING, unplanted, with_narr
 from pytest_mesa.subjects.schemes import reads_text, scheme
 
 CELLS = "pytest_mesa.experiments.narrowing_cells"
+READING = "narrowing-reading"  # the kind of cells that `narrowing_sharing` puts together
 TWIN = 1000  # the first seed of twins: controls that are untrained count theirs from 0
 SOURCES = {source.game: source for source in (CHESS, GO)}
 PLIES = [4, 30]  # where competence is asked for
@@ -142,7 +143,7 @@ def reading(
             f"single nets there are {', '.join(NARROWING)}"
         )
     label = "by depth" if plant is None else f"by depth, {plant['name']} planted"
-    return part_cell("narrowing-reading", 1, bare, params, f"{CELLS}:reading", label, more)
+    return part_cell(READING, 1, bare, params, f"{CELLS}:reading", label, more)
 
 
 def twins(handle: Handle, count: int) -> list[Handle]:

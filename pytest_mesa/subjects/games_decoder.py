@@ -69,6 +69,11 @@ class GamesSubject:
         """Hash of the weights."""
         return weights_sha(self.module)
 
+    def readout(self, stream: Float[Tensor, "row d_model"]) -> Float[Tensor, "row vocabulary"]:
+        """Logits of single positions' last stream: the final norm and the output matrix."""
+        out: Tensor = self.module.model.lm_head(self.module.model.transformer.ln_f(stream))
+        return out
+
     def logits(self, ids: Int[Tensor, "batch pos"]) -> Float[Tensor, "batch pos vocabulary"]:
         """Next-token logits at every position, a few hundred sequences at a time."""
         with torch.no_grad():

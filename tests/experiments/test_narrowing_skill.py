@@ -14,6 +14,7 @@ from pytest_mesa.experiments import narrowing_cells, narrowing_games
 from pytest_mesa.experiments.narrowing import STUDY
 from pytest_mesa.experiments.narrowing_skill import rungs
 from pytest_mesa.experiments.narrowing_skill_cells import pruning, scores, settling
+from pytest_mesa.instruments.narrowing_plants import Plant
 from pytest_mesa.registry.models import SubjectSpec
 from pytest_mesa.runs.cells import Result
 from pytest_mesa.subjects.errors import SubjectError
@@ -89,11 +90,9 @@ def test_planted_ladders_are_read_as_they_are_and_a_stuck_reading_misses_them() 
                 recipe="two-game-decoder", untrained=True, options={"plant": plant, "strength": 0.9}
             )
         )
-        reads = []
-        for each in rungs(handle)[::2]:
-            _, told_plant = unplanted(each)
-            (asked,) = narrowing_cells.asked_of(net, params, told)
-            reads.append(narrowing_cells._read(asked, params | {"plant": told_plant})["chess"])
+        plants = [Plant(**(unplanted(each)[1] or {})) for each in rungs(handle)[::2]]
+        (asked,) = narrowing_cells.asked_of(net, params, told)
+        reads = [each["chess"] for each in narrowing_cells._read(asked, plants, params)]
         found[plant] = float(pruning(reads).mean()), float(settling(reads).mean())
     assert min(found["growing"]) > 0.25
     assert max(map(abs, found["level"])) < 0.15

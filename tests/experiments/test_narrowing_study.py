@@ -14,8 +14,9 @@ from pytest_mesa.experiments import narrowing_cells, narrowing_games, narrowing_
 from pytest_mesa.experiments.narrowing import STUDY
 from pytest_mesa.experiments.narrowing_texts import texts
 from pytest_mesa.instruments.lens import Lens
+from pytest_mesa.instruments.narrowing_plants import Plant
 from pytest_mesa.registry.errors import SpecErrors
-from pytest_mesa.runs.cells import Result
+from pytest_mesa.runs.cells import Cell, Result
 from pytest_mesa.subjects import load as loading
 from pytest_mesa.subjects.bundled import installed, locate
 from pytest_mesa.subjects.errors import SubjectError
@@ -72,13 +73,10 @@ def decoder(seed: int) -> GamesSubject:
 
 def read(subject: Any, told: Any, plant: str | None = None, **changes: Any) -> Result:
     """A reading cell's result."""
-    params = PARAMS | changes
-    if plant:
-        params["plant"] = {"name": plant, "strength": 0.5, "seed": 0}
-    asked = narrowing_cells.asked_of(subject, params, told)
+    params, plants = PARAMS | changes, [Plant(plant, 0.5, 0) if plant else None]
     found: dict[str, Any] = {}
-    for each in asked:
-        found |= narrowing_cells._read(each, params)
+    for each in narrowing_cells.asked_of(subject, params, told):
+        found |= narrowing_cells._read(each, plants, params)[0]
     return Result("", {"read": found, "weights_sha": "x"}, Path())
 
 
@@ -232,12 +230,19 @@ def test_a_model_that_reads_text_is_held_to_controls_made_of_itself() -> None:
     own = [c for cells in (made.must_detect, made.must_not_detect) for c in cells[1:]]
     assert len(own) == 3
     for control in own:
-        (read, *_) = control.inputs[0].inputs
-        assert (read.params["glance"], read.params["subject"]["shuffled"]) == (0, 0)
+        asked, _ = planted_in(control.inputs[0].inputs[0])
+        assert (asked["glance"], asked["subject"]["shuffled"]) == (0, 0)
 
 
 def plan(text: str = SPEC) -> Any:
     return STUDY.plan(prediction(text))
+
+
+def planted_in(reading: Cell) -> tuple[dict[str, Any], Any]:
+    """What is asked of a net that is read once for all plants, and the plant of one reading."""
+    assert reading.kind == "narrowing-one-reading"
+    (several,) = reading.inputs
+    return dict(several.params), several.params["plants"][reading.params["place"]]
 
 
 def test_subjects_get_competence_and_a_limit_and_twins_are_no_controls() -> None:
@@ -247,12 +252,37 @@ def test_subjects_get_competence_and_a_limit_and_twins_are_no_controls() -> None
     assert [part.kind for part in subject.inputs] == kinds
     (scores,) = control.inputs
     own, *twins = scores.inputs
-    seeds = [each.params["subject"]["untrained"]["seed"] for each in (own, *twins)]
-    assert seeds == [0, narrowing_parts.TWIN, narrowing_parts.TWIN + 1]
+    asked, bare = planted_in(own)
+    seeds = [each["subject"]["untrained"]["seed"] for each in (asked, *(t.params for t in twins))]
+    assert (seeds, bare) == ([0, narrowing_parts.TWIN, narrowing_parts.TWIN + 1], None)
     (scores,) = other.inputs
-    assert scores.inputs[0].params["plant"]["name"] == "stage-by-stage"
-    assert "plant" not in scores.inputs[0].params["subject"]
+    asked, plant = planted_in(scores.inputs[0])
+    assert (plant["name"], plant["strength"]) == ("stage-by-stage", 0.5)
+    assert "plant" not in asked["subject"]
     assert scores.inputs[1:] == tuple(twins)
+
+
+def test_a_net_is_run_once_for_all_that_is_planted_in_it() -> None:
+    made = plan()
+    limit = made.subjects[0].inputs[-1]
+    readings = [cell.inputs[0] for cell in limit.inputs]
+    readings += [role[0].inputs[0].inputs[0] for role in (made.must_detect, made.must_not_detect)]
+    plants = [planted_in(reading)[1] for reading in readings]
+    strengths = prediction(SPEC).experiment.spike_in.strengths
+    assert [plant and plant["strength"] for plant in plants] == [*strengths, None, 0.5]
+    assert len({reading.inputs for reading in readings}) == 1
+
+
+def test_plants_read_together_are_read_as_if_alone(told: dict[str, Any]) -> None:
+    plants = [{"name": name, "strength": 0.3, "seed": 1} for name in NARROWING]
+    recipe = {"scheme": "recipe", "untrained": TWO_GAMES.params(0)}
+    params, given = PARAMS | {"subject": recipe}, (Result("", told, Path()),)
+    together = narrowing_cells.readings(params | {"plants": [*plants, None]}, given, Path())
+    for place, plant in enumerate([*plants, None]):
+        alone = narrowing_cells.reading(params | {"plant": plant}, given, Path())
+        told_apart = Result("", together, Path())
+        assert narrowing_cells.one_of({"place": place}, (told_apart,), Path()) == alone
+    assert together["reads"][0] != together["reads"][1]
 
 
 @pytest.mark.parametrize(

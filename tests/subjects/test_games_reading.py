@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 import torch
 
+from pytest_mesa.instruments.lens import readout_of
 from pytest_mesa.subjects.games_decoder import TOGETHER, GamesSubject, untrained
 from pytest_mesa.subjects.games_legality import greedy_moves
 from pytest_mesa.subjects.games_reading import Reading
@@ -60,3 +61,10 @@ def test_greedy_moves_are_those_said_token_by_token() -> None:
         for _ in range(3):
             told.append(int(alone(told).argmax()))
         assert moves[place] == tokens.decode(Tag.CHESS, told[-3:])
+
+
+def test_the_readout_of_single_positions_is_the_end_of_a_run() -> None:
+    subject = GamesSubject("untrained", NET)
+    streams = subject.stream.capture(IDS)[-1].flatten(0, 1)
+    torch.testing.assert_close(subject.readout(streams), subject.logits(IDS).flatten(0, 1))
+    torch.testing.assert_close(readout_of(subject.stream)(streams), subject.readout(streams))
