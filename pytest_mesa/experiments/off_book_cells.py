@@ -12,7 +12,7 @@ from pytest_mesa.experiments.games_competence import is_able
 from pytest_mesa.experiments.off_book_pairs import Told, read
 from pytest_mesa.runs.cells import Json, Result
 from pytest_mesa.subjects.errors import SubjectError
-from pytest_mesa.subjects.games_decoder import GamesSubject
+from pytest_mesa.subjects.games_decoder import TOGETHER, GamesSubject
 from pytest_mesa.subjects.games_legality import greedy_moves
 from pytest_mesa.subjects.language import LanguageModel
 from pytest_mesa.subjects.load import load
@@ -96,10 +96,18 @@ def _judged(told: Sequence[Told], moves: Sequence[str | None]) -> list[str]:
 
 def next_moves(subject: GamesSubject, games: Sequence[tuple[str, ...]]) -> list[str | None]:
     """The decoder's most likely move after each game, over its whole vocabulary."""
-    # One more move than is told, whose place is where the answer is read.
-    codes = [[notation.code(Name.CHESS, move) for move in (*game, "a1a1")] for game in games]
-    at = [(number, len(game)) for number, game in enumerate(games)]
-    return greedy_moves(subject, Tag.CHESS, pack(codes, np.uint16), at)
+    found: list[str | None] = [None] * len(games)
+    # Together with others as long, since a batch is as long as its longest.
+    order = sorted(range(len(games)), key=lambda number: len(games[number]))
+    for start in range(0, len(order), TOGETHER):
+        part = order[start : start + TOGETHER]
+        # One more move than is told, whose place is where the answer is read.
+        lines = [(*games[number], "a1a1") for number in part]
+        archive = pack([[notation.code(Name.CHESS, m) for m in line] for line in lines], np.uint16)
+        at = [(place, len(line) - 1) for place, line in enumerate(lines)]
+        for number, move in zip(part, greedy_moves(subject, Tag.CHESS, archive, at), strict=True):
+            found[number] = move
+    return found
 
 
 def _written(
