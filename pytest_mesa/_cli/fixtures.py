@@ -15,8 +15,7 @@ def fixtures(options: argparse.Namespace) -> int:
     from pytest_mesa.tasks.games.engines import EngineError
     from pytest_mesa.tasks.games.errors import GamesError
 
-    makers = {str(name): maker for name, maker in making.MAKERS.items()}
-    known = makers if options.kind == "games" else making.MINES
+    known = making.MAKERS if options.kind == "games" else making.MINES
     unknown = [name for name in options.names if name not in known]
     if unknown:
         raise UserError(
@@ -27,7 +26,7 @@ def fixtures(options: argparse.Namespace) -> int:
         folder.mkdir(parents=True, exist_ok=True)
         for name in options.names or known:
             if options.kind == "games":
-                making.make(makers[name], folder, out)
+                making.make(making.MAKERS[name], folder, out)
             else:
                 making.make_positions(name, folder, out)
     except (EngineError, GamesError) as error:

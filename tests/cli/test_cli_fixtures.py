@@ -26,8 +26,8 @@ from pytest_mesa.tasks.games.playing import SmallPlay
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Thirty games of tic-tac-toe instead of thousands."""
-    few = Maker(Name.TIC_TAC_TOE, SmallPlay(games=30), lambda: "none", np.uint8)
-    monkeypatch.setitem(making.MAKERS, Name.TIC_TAC_TOE, few)
+    few = Maker("tic-tac-toe", Name.TIC_TAC_TOE, SmallPlay(games=30), lambda: "none", np.uint8)
+    monkeypatch.setitem(making.MAKERS, few.file, few)
 
 
 def test_games_are_made_and_entered(

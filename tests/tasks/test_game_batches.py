@@ -85,5 +85,21 @@ def test_what_cannot_be_drawn_is_said(
         draw(stretches, batches, 2, 2, rng(), twins=twins)
 
 
+def test_further_games_are_dealt_when_the_others_are_spent() -> None:
+    spent = len(frozen("tic-tac-toe"))
+    few, many = (draw(SMALL, count, 60, 2, rng(), twins=True) for count in (10, 60))
+    assert many[:10] == few
+    numbers = [p.number for batch in many for half in batch for p in half[0] if p.slot == 0]
+    assert max(n for n in numbers[: 10 * 120]) < spent < max(numbers)
+    assert len(set(numbers)) == len(numbers)
+    further = {p for batch in many[50:] for half in batch for p in half[0] if p.number >= spent}
+    games = list(frozen("tic-tac-toe-further"))
+    for position in list(further)[:20]:
+        told = [notation.text(Name.TIC_TAC_TOE, int(m)) for m in games[position.number - spent]]
+        assert (*position.moves, position.next) == tuple(told[: len(position.moves) + 1])
+    sides = [{p.moves[0] for batch in many for p in batch[half][0] if p.moves} for half in (0, 1)]
+    assert not sides[0] & sides[1]
+
+
 def test_both_notations_of_one_game_have_one_archive() -> None:
     assert archive_sha(Name.FIFTEEN) == archive_sha(Name.TIC_TAC_TOE) != archive_sha(Name.GO)

@@ -14,7 +14,16 @@ from hypothesis import strategies as st
 
 from pytest_mesa._paths import shipped
 from pytest_mesa.tasks.games import notation, rules, tokens
-from pytest_mesa.tasks.games.archive import Archive, frozen, pack, read, write
+from pytest_mesa.tasks.games.archive import (
+    FURTHER,
+    Archive,
+    frozen,
+    frozen_path,
+    frozen_with_further,
+    pack,
+    read,
+    write,
+)
 from pytest_mesa.tasks.games.errors import GamesError
 from pytest_mesa.tasks.games.notation import Name
 from pytest_mesa.tasks.games.symmetry import board_maps, turned_points
@@ -67,6 +76,23 @@ def test_what_ships_is_what_its_manifest_says(name: str) -> None:
     assert (len(archive), len(archive.moves)) == (about["games"], about["moves"])
     assert about["engine"] and about["options"]["seed"] == 1
     assert about["different"] > 0.8 * about["games"]
+
+
+@pytest.mark.parametrize(("name", "file"), FURTHER.items())
+def test_further_games_are_others_of_the_same_kind(name: str, file: str) -> None:
+    body = json.loads((shipped("fixtures") / "games" / "manifest.json").read_text())
+    digest = hashlib.sha256(frozen_path(file).read_bytes()).hexdigest()
+    assert digest == body["files"][f"{file}.npz"]
+    first, further = (body["sets"][f"{each}.npz"]["options"] for each in (name, file))
+    assert first.keys() == further.keys() and first["seed"] != further["seed"]
+    both = frozen_with_further(name)
+    assert len(both) == len(frozen(name)) + len(frozen(file))
+    numbers = [len(frozen(name)) - 1, len(frozen(name)), len(both) - 1]
+    for game in both.select(np.array(numbers)):
+        state = rules.game(Name(name)).initial()
+        for move in game:
+            state = state.apply(notation.text(Name(name), int(move)))
+        assert not state.legal
 
 
 @pytest.mark.parametrize("name", FILES)

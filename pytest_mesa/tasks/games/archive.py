@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 FOLDER = "games"
 HELD_OUT_EVERY = 10  # each tenth game is never trained on
+FURTHER = {"tic-tac-toe": "tic-tac-toe-further"}  # more games, which nothing is trained on
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +118,22 @@ def frozen(name: str) -> Archive:
         GamesError: there are none.
     """
     return read(frozen_path(name))
+
+
+@lru_cache(maxsize=8)
+def frozen_with_further(name: str) -> Archive:
+    """The games of that name, and further ones behind them where there are any.
+
+    Raises:
+        GamesError: there are none of that name, or files are missing.
+    """
+    parts = [frozen(each) for each in files_of(name)]
+    return Archive(*(np.concatenate([getattr(p, n) for p in parts]) for n in ("moves", "lengths")))
+
+
+def files_of(name: str) -> tuple[str, ...]:
+    """The names of all files with games of that name."""
+    return (name, *([FURTHER[name]] if name in FURTHER else []))
 
 
 def frozen_path(name: str) -> Path:

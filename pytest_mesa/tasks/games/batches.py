@@ -16,7 +16,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pytest_mesa.tasks.games import notation, rules
-from pytest_mesa.tasks.games.archive import Archive, frozen, frozen_path
+from pytest_mesa.tasks.games.archive import (
+    Archive,
+    files_of,
+    frozen,
+    frozen_path,
+    frozen_with_further,
+)
 from pytest_mesa.tasks.games.errors import GamesError
 from pytest_mesa.tasks.games.notation import Name
 
@@ -119,25 +125,34 @@ def archive_sha(game: Name) -> str:
     Raises:
         GamesError: their file can't be read.
     """
-    path = frozen_path(_archive_name(game))
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
-    except OSError as error:
-        raise GamesError(
-            f"{path} can't be read; restore it, or make it anew with 'mesa fixtures games'"
-        ) from error
+    found = []
+    for path in map(frozen_path, files_of(_archive_name(game))):
+        try:
+            found.append(hashlib.sha256(path.read_bytes()).hexdigest()[:16])
+        except OSError as error:
+            raise GamesError(
+                f"{path} can't be read; restore it, or make it anew with 'mesa fixtures games'"
+            ) from error
+    return "-".join(found)
 
 
 class _Dealer:
-    """Hands out an archive's games, each once: those of one set of openings to each half."""
+    """Hands out an archive's games, each once: those of one set of openings to each half.
+
+    Further games come when these are spent, so that having them changes no batch before.
+    """
 
     def __init__(self, name: str, last: int, rng: np.random.Generator) -> None:
         self.name = name
-        archive = frozen(name)
+        archive = frozen_with_further(name)
         plies = OPENING.get(Name(name), 1)
         openings = [game[:plies].tobytes() for game in archive]
-        side = _parted(Counter(openings))
-        order = rng.permutation(np.flatnonzero(archive.lengths > last)).tolist()
+        first = len(frozen(name))
+        side = _parted(Counter(openings[:first]))
+        long = np.flatnonzero(archive.lengths > last)
+        (own,) = rng.spawn(1)
+        further = own.permutation([g for g in long[long >= first] if openings[g] in side])
+        order = [*rng.permutation(long[long < first]).tolist(), *further.tolist()]
         self.stacks = [[g for g in order if side[openings[g]] == half] for half in range(HALVES)]
 
     def deal(self, half: int, games: int) -> list[int]:
@@ -187,7 +202,7 @@ def _positions(
     return tuple(
         position
         for number in numbers
-        for position in _along(stretch.game, frozen(archive_name), number, plies)
+        for position in _along(stretch.game, frozen_with_further(archive_name), number, plies)
     )
 
 

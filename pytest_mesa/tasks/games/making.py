@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from pytest_mesa.tasks.games import notation, rules, sets
-from pytest_mesa.tasks.games.archive import pack, write
+from pytest_mesa.tasks.games.archive import FURTHER, pack, write
 from pytest_mesa.tasks.games.engines import GnuGo, Stockfish
 from pytest_mesa.tasks.games.errors import GamesError, MoveError
 from pytest_mesa.tasks.games.mining import PUZZLES, UNFILTERED, PuzzleMine, UnfilteredMine
@@ -28,8 +28,12 @@ PROGRESS_EVERY = 250
 
 @dataclass(frozen=True, slots=True)
 class Maker:
-    """How one file of games is made: who plays, which engine, and how wide a move is."""
+    """How one file of games is made: who plays what, which engine, and how wide a move is.
 
+    ``file`` is the file's name, without an ending.
+    """
+
+    file: str
     name: Name
     play: Play
     engine: Callable[[], str]
@@ -51,10 +55,21 @@ def _gnugo() -> str:
         return f"GNU Go {engine.version}"
 
 
-MAKERS: dict[Name, Maker] = {
-    Name.CHESS: Maker(Name.CHESS, ChessPlay(), _stockfish, np.uint16),
-    Name.GO: Maker(Name.GO, GoPlay(), _gnugo, np.uint8),
-    Name.TIC_TAC_TOE: Maker(Name.TIC_TAC_TOE, SmallPlay(), lambda: "none", np.uint8),
+MAKERS: dict[str, Maker] = {
+    maker.file: maker
+    for maker in (
+        Maker("chess", Name.CHESS, ChessPlay(), _stockfish, np.uint16),
+        Maker("go", Name.GO, GoPlay(), _gnugo, np.uint8),
+        Maker("tic-tac-toe", Name.TIC_TAC_TOE, SmallPlay(), lambda: "none", np.uint8),
+        # Decoders are trained on the others; changing those would make new nets.
+        Maker(
+            FURTHER["tic-tac-toe"],
+            Name.TIC_TAC_TOE,
+            SmallPlay(seed=2, games=12_000),
+            lambda: "none",
+            np.uint8,
+        ),
+    )
 }
 
 
@@ -92,9 +107,9 @@ def make(
     for game in maker.games() if games is None else games:
         made.append(game)
         if len(made) % PROGRESS_EVERY == 0:
-            on_line(f"{maker.name}: {len(made)} of {maker.play.games} games")
+            on_line(f"{maker.file}: {len(made)} of {maker.play.games} games")
     archive = pack(made, maker.dtype)
-    path = folder / f"{maker.name}.npz"
+    path = folder / f"{maker.file}.npz"
     sha = write(archive, path)
     about = {
         "engine": maker.engine(),
