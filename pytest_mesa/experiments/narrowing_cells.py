@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -70,40 +71,54 @@ def asked_of(subject: Any, params: Mapping[str, Json], told: Any) -> Sequence[As
     )
 
 
-def reading(params: Mapping[str, Json], inputs: tuple[Result, ...], folder: Path) -> Payload:
+def reading(params: Mapping[str, Json], inputs: tuple[Result, ...], _folder: Path) -> Payload:
     """Bad mass at every depth, position by position, and where the choice settles."""
-    found = readings({**params, "plants": [params.get("plant")]}, inputs, folder)
-    (read,) = found.pop("reads")
-    return {"read": read, **found}
+    (read,), sha = _readings(params, [params.get("plant")], inputs)
+    return {"read": read, "weights_sha": sha}
 
 
-def readings(params: Mapping[str, Json], inputs: tuple[Result, ...], _folder: Path) -> Payload:
+def readings(params: Mapping[str, Json], inputs: tuple[Result, ...], folder: Path) -> Payload:
     """The same of one net with each of ``plants`` planted in it, or nothing; it is run once.
+
+    Each reading is a file, so that whoever wants one need not parse them all.
+    """
+    found, sha = _readings(params, params["plants"], inputs)
+    for place, read in enumerate(found):
+        (folder / f"{place}.json").write_text(json.dumps(read), encoding="utf-8")
+    return {"readings": len(found), "weights_sha": sha}
+
+
+def one_of(params: Mapping[str, Json], inputs: tuple[Result, ...], _folder: Path) -> Payload:
+    """One of the readings of a cell that made several."""
+    text = inputs[0].file(f"{params['place']}.json").read_text(encoding="utf-8")
+    return {"read": json.loads(text), "weights_sha": inputs[0].payload["weights_sha"]}
+
+
+def _readings(
+    params: Mapping[str, Json],
+    plants: Sequence[Mapping[str, Any] | None],
+    inputs: tuple[Result, ...],
+) -> tuple[list[Payload], str]:
+    """Readings, one a plant, and the net's hash.
 
     A model that reads text and can't play is only glanced at, to describe it, and controls made
     of it are not read: its verdict does not wait for them.
     """
-    rest, plants = inputs[params["own"] :], params["plants"]
+    rest = inputs[params["own"] :]
     found: list[Payload] = [{} for _ in plants]
     if "able" in params and not is_able(params, rest[-1]):
         if not params["glance"]:
-            return {"reads": found, "weights_sha": rest[-1].payload["weights_sha"]}
+            return found, rest[-1].payload["weights_sha"]
         params = glancing(params)
     subject = subject_of(params, inputs)
     for asked in asked_of(subject, params, rest[0].payload if rest else None):
-        reads = _read(asked, [plant and Plant(**plant) for plant in plants], params)
+        reads = _read(asked, [Plant(**plant) if plant else None for plant in plants], params)
         for whole, part in zip(found, reads, strict=True):
             for name, read in part.items():
                 before = whole.setdefault(name, {field: [] for field in read})
                 for field, values in read.items():
                     before[field] += values
-    return {"reads": found, "weights_sha": subject.weights_sha}
-
-
-def one_of(params: Mapping[str, Json], inputs: tuple[Result, ...], _folder: Path) -> Payload:
-    """One of the readings of a cell that made several."""
-    made = inputs[0].payload
-    return {"read": made["reads"][params["place"]], "weights_sha": made["weights_sha"]}
+    return found, subject.weights_sha
 
 
 def glancing(params: Mapping[str, Json]) -> dict[str, Any]:

@@ -273,16 +273,16 @@ def test_a_net_is_run_once_for_all_that_is_planted_in_it() -> None:
     assert len({reading.inputs for reading in readings}) == 1
 
 
-def test_plants_read_together_are_read_as_if_alone(told: dict[str, Any]) -> None:
-    plants = [{"name": name, "strength": 0.3, "seed": 1} for name in NARROWING]
+def test_plants_read_together_are_read_as_if_alone(told: dict[str, Any], tmp_path: Path) -> None:
+    plants = [*({"name": name, "strength": 0.3, "seed": 1} for name in NARROWING), None]
     recipe = {"scheme": "recipe", "untrained": TWO_GAMES.params(0)}
     params, given = PARAMS | {"subject": recipe}, (Result("", told, Path()),)
-    together = narrowing_cells.readings(params | {"plants": [*plants, None]}, given, Path())
-    for place, plant in enumerate([*plants, None]):
-        alone = narrowing_cells.reading(params | {"plant": plant}, given, Path())
-        told_apart = Result("", together, Path())
-        assert narrowing_cells.one_of({"place": place}, (told_apart,), Path()) == alone
-    assert together["reads"][0] != together["reads"][1]
+    made = narrowing_cells.readings(params | {"plants": plants}, given, tmp_path)
+    together = (Result("", made, tmp_path),)
+    picked = [narrowing_cells.one_of({"place": place}, together, Path()) for place in range(5)]
+    for plant, each in zip(plants, picked, strict=True):
+        assert each == narrowing_cells.reading(params | {"plant": plant}, given, Path())
+    assert picked[0] != picked[1]
 
 
 @pytest.mark.parametrize(
