@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pytest_mesa._explained import CellError
 from pytest_mesa.experiments.lineup import stratum
 from pytest_mesa.registry.kinds import KnapsackTask
 from pytest_mesa.runs.cells import Json, Result
@@ -26,7 +27,7 @@ FAMILIAR = 1e-3  # an answer rarer than this within the task was hardly trained
 PATIENCE = 100  # blocks drawn before an axis is taken to have no familiar answers
 
 
-class AxisError(ValueError):
+class AxisError(CellError, ValueError):
     """An axis whose answers the task does not have."""
 
 

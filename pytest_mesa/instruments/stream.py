@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from pytest_mesa._explained import CellError
 from pytest_mesa.instruments.runner import runner_of
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ Edit = Callable[[Tensor], Tensor]  # (batch, pos, d_model) → the same shape
 TOLERANCE = 1e-4  # of the largest value: far above float32 noise, far below any effect
 
 
-class SiteError(ValueError):
+class SiteError(CellError, ValueError):
     """A layer, position or stream that the subject does not have, or that misbehaves."""
 
 

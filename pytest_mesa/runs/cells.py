@@ -73,9 +73,5 @@ class Result:
         return self.folder / name
 
 
-class CellError(Exception):
-    """A failure that its message explains in full, so that nobody is shown a traceback."""
-
-
 # A cell's code: parameters, the inputs' results in order, an empty folder for files → payload.
 CellFunction = Callable[[Mapping[str, Json], tuple[Result, ...], Path], Json]

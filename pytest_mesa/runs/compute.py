@@ -7,7 +7,8 @@ import traceback
 from dataclasses import dataclass, replace
 from typing import Literal, cast
 
-from pytest_mesa.runs.cells import Cell, CellError, CellFunction, Result
+from pytest_mesa._explained import CellError
+from pytest_mesa.runs.cells import Cell, CellFunction, Result
 from pytest_mesa.runs.store import PayloadError, Store, StoreError
 
 FailureKind = Literal["raised", "not-json", "no-function", "worker-lost", "input-failed", "store"]

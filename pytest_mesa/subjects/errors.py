@@ -1,6 +1,6 @@
 """What can go wrong with a subject through the user's doing."""
 
-from pytest_mesa.runs.cells import CellError
+from pytest_mesa._explained import CellError
 
 
 class SubjectError(CellError, ValueError):

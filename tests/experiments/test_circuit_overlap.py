@@ -25,6 +25,8 @@ from pytest_mesa.experiments.circuit_overlap import STUDY, _withheld
 from pytest_mesa.experiments.circuit_scores import Shared, overlap, planted, shuffled
 from pytest_mesa.experiments.circuit_tasks import partners, playing, telling_apart
 from pytest_mesa.runs.cells import Result
+from pytest_mesa.runs.compute import Failure
+from pytest_mesa.runs.execute import LocalExecutor
 from pytest_mesa.runs.store import Store
 from pytest_mesa.subjects.errors import SubjectError
 from pytest_mesa.subjects.games_players import Player, TextPlayer, token_player
@@ -362,6 +364,16 @@ def test_subjects_and_controls_share_the_draws_that_they_can() -> None:
 def test_what_cannot_be_measured_is_said(old: str, new: str, said: str) -> None:
     with pytest.raises(SubjectError, match=said):
         STUDY.plan(prediction(SPEC.replace(old, new)))
+
+
+def test_what_cannot_be_drawn_is_said_in_a_sentence(tmp_path: Path) -> None:
+    (control,) = STUDY.plan(prediction(SPEC)).must_detect
+    cell = control.inputs[-1].inputs[1]
+    with LocalExecutor(Store(tmp_path), workers=0) as executor:
+        outcome = executor.run([cell])[cell]
+    assert isinstance(outcome, Failure)
+    assert outcome.message == "plies 2 to 3 of go can't be parted in 4"
+    assert not outcome.traceback
 
 
 def test_a_chess_net_without_words_or_tokens_is_no_subject() -> None:

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from pytest_mesa.runs.cells import Cell, CellError, Result
+from pytest_mesa._explained import CellError
+from pytest_mesa.runs.cells import Cell, Result
 from pytest_mesa.runs.compute import Failure, compute
 from pytest_mesa.runs.execute import LocalExecutor
 from pytest_mesa.runs.store import Store

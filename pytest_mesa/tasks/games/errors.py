@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pytest_mesa._explained import CellError
 
-class GamesError(Exception):
+
+class GamesError(CellError):
     """A game, position, move or set of games that can't be had; says why and what to do."""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from pytest_mesa._explained import CellError
 from pytest_mesa.registry.kinds import KnapsackTask
 from pytest_mesa.tasks.knapsack.heuristics import disagreement
 from pytest_mesa.tasks.knapsack.instances import Instances, concatenate, draw
@@ -12,7 +13,7 @@ BLOCK = 16_384  # a good heuristic errs in 1 of 200, so most of what is drawn go
 PATIENCE = 200  # blocks drawn before two solvers are taken to agree
 
 
-class ContrastError(ValueError):
+class ContrastError(CellError, ValueError):
     """Two solvers that (almost) never give different answers on a task."""
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pytest_mesa._explained import CellError
 from pytest_mesa.registry.kinds import KnapsackTask
 from pytest_mesa.tasks.knapsack.algorithms import CausalAlgorithm
 from pytest_mesa.tasks.knapsack.exact import optimum
@@ -25,7 +26,7 @@ BLOCK = 4096
 PATIENCE = 400  # blocks drawn before the filters are called unsatisfiable
 
 
-class PairsError(ValueError):
+class PairsError(CellError, ValueError):
     """The rivals leave (almost) no pair on which the algorithm stands alone."""
 
 
