@@ -9,8 +9,7 @@ net's policy makes the legal moves that begin with what is written.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -26,7 +25,8 @@ from pytest_mesa.subjects.language import LanguageModel
 from pytest_mesa.subjects.lc0.load import Lc0Subject
 from pytest_mesa.subjects.listed import Lister
 from pytest_mesa.subjects.provenance import Provenance
-from pytest_mesa.subjects.told_tokens import END, VOCABULARY, ToldTokenizer
+from pytest_mesa.subjects.told_script import Script
+from pytest_mesa.subjects.told_tokens import VOCABULARY, ToldTokenizer
 from pytest_mesa.tasks.games import extra, listings
 from pytest_mesa.tasks.games.listings import LISTINGS, Listing, ListingError
 
@@ -40,55 +40,12 @@ Value = TypeVar("Value")
 TOKEN, SEAT = -2, -1  # channels: which token this is, which square of the net's (0 for none)
 OWN = 2  # channels beside the chess net's
 SEATS = 64
-UNHEARD = -700.0  # nats: what the net never says, far below any legal move
 KEPT = 1024  # positions whose entry into the net is remembered
+KEPT_STREAMS = 256  # texts of which all tokens' is, some 200 KB each
 PROBES = (
     "rnbqkbnr/pppppppp/8/8/8/8/PPPPPPPP/RNBQKBNR w KQkq - 0 1",
     "rnbqkbnr/pppp1ppp/8/4p3/4P3/8/PPPP1PPP/RNBQKBNR w KQkq e6 0 2",
 )
-
-
-@dataclass(frozen=True)
-class _Script:
-    """What can be said after one listing and what is written of an answer.
-
-    ``start`` is how many tokens the listing has. ``slots`` has for each position from its last
-    token on, and each legal move, which of the tokens at which of the positions is the move's
-    next: their number, or one beyond all where something else than that move is written.
-    """
-
-    start: int
-    indices: Int[Tensor, " move"]
-    slots: Int[Tensor, "position move"]
-
-    @classmethod
-    def of(cls, start: int, legal: Mapping[int, Sequence[int]], written: Sequence[int]) -> _Script:
-        """From the legal moves' tokens by their policy indices, and the tokens written."""
-        positions = len(written) + 1
-        lost = positions * VOCABULARY
-        slots = torch.full((positions, len(legal)), lost)
-        for place, tokens in enumerate(legal.values()):
-            for letter, token in enumerate((*tokens, END)):
-                if letter >= positions or list(tokens[:letter]) != list(written[:letter]):
-                    break
-                slots[letter, place] = letter * VOCABULARY + token
-        return cls(start, torch.tensor(list(legal), dtype=torch.long), slots)
-
-    def said(
-        self, policy: Float[Tensor, " 1858"], kept: Int[Tensor, " kept"]
-    ) -> Float[Tensor, "kept vocabulary"]:
-        """Next-token logits; all alike inside the listing and where an answer went astray."""
-        count, moves = self.slots.shape
-        shares = policy[self.indices].double().softmax(0)
-        chances = torch.zeros(count * VOCABULARY + 1, dtype=torch.double)
-        chances.index_add_(0, self.slots.flatten(), shares.expand(count, moves).flatten())
-        table = chances[:-1].view(count, VOCABULARY)
-        known = table.log().clamp_min(UNHEARD) * (table.sum(1, keepdim=True) > 0)
-        at = kept - (self.start - 1)
-        inside = (at >= 0) & (at < count)
-        found = torch.zeros(len(kept), VOCABULARY)
-        found[inside] = known[at[inside]].float()
-        return found
 
 
 class _Reader:
@@ -102,20 +59,24 @@ class _Reader:
         }
         # A position is run many times over, and a text by each patch.
         self._entered: OrderedDict[str, Float[Tensor, "64 wide"]] = OrderedDict()
-        self._placed: OrderedDict[bytes, tuple[str, Int[Tensor, " 64"]]] = OrderedDict()
-        self._scripts: OrderedDict[bytes, _Script] = OrderedDict()
+        self._scripts: OrderedDict[bytes, Script] = OrderedDict()
+        self._streams: OrderedDict[bytes, Float[Tensor, "pos wide"]] = OrderedDict()
 
     def entry(self, ids: Int[Tensor, " pos"]) -> Float[Tensor, "pos wide"]:
         """The stream that enters the first block."""
-        key = ids.numpy().tobytes()
-        fen, places = _kept(self._placed, key, lambda _key: self._place(ids))
+        return _kept(
+            self._streams, ids.numpy().tobytes(), lambda _key: self._stream(ids), KEPT_STREAMS
+        )
+
+    def _stream(self, ids: Int[Tensor, " pos"]) -> Float[Tensor, "pos wide"]:
+        fen, places = self._place(ids)
         squares = _kept(self._entered, fen, self._enter)
         stream = torch.zeros(len(ids), squares.shape[1])
         stream[places] = squares
         stream[:, TOKEN] = ids / VOCABULARY
         return stream
 
-    def script(self, ids: Int[Tensor, " pos"]) -> _Script:
+    def script(self, ids: Int[Tensor, " pos"]) -> Script:
         """What can be said after a listing whose tokens these are, and whatever follows."""
         return _kept(self._scripts, ids.numpy().tobytes(), lambda _key: self._script(ids))
 
@@ -133,11 +94,11 @@ class _Reader:
         blank = torch.zeros(SEATS, 1)  # for `TOKEN`
         return torch.cat([inner[seats], blank, (seats[:, None] + 1) / SEATS], dim=1)
 
-    def _script(self, ids: Int[Tensor, " pos"]) -> _Script:
+    def _script(self, ids: Int[Tensor, " pos"]) -> Script:
         _, fen, written = self._read(ids)
         text = self.tokenizer.decode(ids.tolist())
         legal = self.subject.legal(extra.chess().Board(fen))
-        return _Script.of(
+        return Script.of(
             len(self._ids(text.removesuffix(written))),
             {index: self._ids(f" {move.uci()}") for move, index in legal.items()},
             self._ids(written),
@@ -155,11 +116,13 @@ class _Reader:
             ) from error
 
 
-def _kept(store: OrderedDict[Key, Value], key: Key, make: Callable[[Key], Value]) -> Value:
+def _kept(
+    store: OrderedDict[Key, Value], key: Key, make: Callable[[Key], Value], most: int = KEPT
+) -> Value:
     """From the store, or made and put there; the oldest goes where there are too many."""
     if key not in store:
         store[key] = make(key)
-        if len(store) > KEPT:
+        if len(store) > most:
             store.popitem(last=False)
     return store[key]
 
@@ -175,8 +138,24 @@ class ToldBlock(nn.Module):
         """The stream behind the block; other tokens stay as they are."""
         rows, at = seated(stream)
         moved = stream.clone()
-        moved[rows, at, :-OWN] = self.inner(stream[rows, at, :-OWN])
+        moved[rows, at, :-OWN] = once_for_twins(self.inner, stream[rows, at, :-OWN])
         return moved
+
+
+def once_for_twins(
+    module: nn.Module, squares: Float[Tensor, "batch 64 d_model"]
+) -> Float[Tensor, "batch ..."]:
+    """A module on all rows; where the second half repeats the first, that is run alone.
+
+    Texts that only differ in the answer behind the listing come as two such halves.
+    """
+    one, two = squares[: len(squares) // 2], squares[len(squares) // 2 :]
+    out: Tensor
+    if len(one) and torch.equal(one, two):
+        out = module(one)
+        return torch.cat([out, out])
+    out = module(squares)
+    return out
 
 
 def seated(
@@ -223,7 +202,7 @@ class ToldNet(PreTrainedModel):
         self, stream: Float[Tensor, "batch pos wide"], kept: Int[Tensor, " kept"]
     ) -> Float[Tensor, "batch kept vocabulary"]:
         rows, at = seated(stream)
-        policy = self.policy(stream[rows, at, :-OWN])
+        policy = once_for_twins(self.policy, stream[rows, at, :-OWN])
         ids = (stream[..., TOKEN] * VOCABULARY).round().long()
         return torch.stack(
             [
