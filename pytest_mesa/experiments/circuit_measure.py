@@ -28,7 +28,7 @@ from pytest_mesa.experiments.circuit_ablations import (
     trials,
 )
 from pytest_mesa.experiments.circuit_cells import SCORES, batches_of, player_of, setting_names
-from pytest_mesa.experiments.circuit_scores import Shared, circuit, planted, shared
+from pytest_mesa.experiments.circuit_scores import Shared, alike, circuit, planted, shared
 from pytest_mesa.experiments.lineup import stratum
 from pytest_mesa.instruments.attribution_graph import Graph
 from pytest_mesa.runs.cells import Json, Result
@@ -98,12 +98,12 @@ def measure(params: Mapping[str, Json], inputs: tuple[Result, ...], _folder: Pat
     with np.load(attributed.file(SCORES), allow_pickle=False) as kept:
         scores, unrelated = kept["scores"], kept["unrelated"]
     rng = np.random.default_rng([params["seed"], STREAM])
-    choose, names = params["choose"], setting_names(params)
+    choose, names, kinds = params["choose"], setting_names(params), alike(graph)
     tried, measured = trials(player, drawn[:choose]), trials(player, drawn[choose:])
     sizes = faithfulness(tried, scores[:choose], params["sizes"])
     size = _chosen(sizes, params["faithful"])
     compared = [
-        shared(graph, row, size, rng, unrelated[b] if b < len(unrelated) else None)
+        shared(graph, kinds, row, size, rng, unrelated[b] if b < len(unrelated) else None)
         for b, row in enumerate(scores)
     ]
     cores = [circuit(graph, row, params["core"]) for row in scores[:choose, SOURCE].mean(0)]
@@ -147,7 +147,8 @@ def _glance(params: Mapping[str, Json], graph: Graph, attributed: Result) -> dic
     with np.load(attributed.file(SCORES), allow_pickle=False) as kept:
         rows = kept["scores"]
     rng = np.random.default_rng([params["seed"], STREAM])
-    first, *part = [shared(graph, row, params["sizes"][0], rng) for row in rows]
+    kinds = alike(graph)
+    first, *part = [shared(graph, kinds, row, params["sizes"][0], rng) for row in rows]
     scale = Scale(span([first]), 1.0)
     values = [scale.shares(each.across, each.chance) for each in part]
     about = {"edges": attributed.payload["edges"], "glance": _shares(part, [], scale)}
@@ -216,11 +217,11 @@ def _planted(
     the scale is set. Seen is what lifts the lower bound over the edge of the predicted region: the
     claim is then not upheld.
     """
-    tried = []
-    choose = params["choose"]
+    tried: list[dict[str, Any]] = []
+    choose, kinds = params["choose"], alike(graph)
     for strength in params["strengths"]:
         rng = np.random.default_rng([params["seed"], STREAM, 1])
-        compared = [shared(graph, row, size, rng) for row in planted(scores, strength)]
+        compared = [shared(graph, kinds, row, size, rng) for row in planted(scores, strength)]
         scale = Scale(span(compared[:choose]), 1.0)
         values = [scale.shares(each.across, each.chance) for each in compared[choose:]]
         found = _bounded(values, params["alpha"])

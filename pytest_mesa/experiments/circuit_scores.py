@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pytest_mesa.instruments.attribution import EdgeScores
 from pytest_mesa.instruments.attribution_graph import Graph
-from pytest_mesa.instruments.circuit import top_edges
+from pytest_mesa.instruments.circuit import strongest
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int
@@ -55,8 +54,7 @@ def circuit(
     """The strongest ``share`` of all edges, as far as they lie on whole paths."""
     table = np.zeros(graph.edges.shape)
     table[graph.edges] = scores
-    chosen = top_edges(EdgeScores(graph, table, 0.0, 0.0), round(share * len(scores)))
-    return np.asarray(chosen.mask(graph)[graph.edges])
+    return np.asarray(strongest(graph, table, round(share * len(scores)))[graph.edges])
 
 
 def weights(
@@ -85,13 +83,16 @@ def shuffled(
 
 def shared(
     graph: Graph,
+    kinds: Int[np.ndarray, " edge"],
     scores: Float[np.ndarray, "half setting edge"],
     share: float,
     rng: np.random.Generator,
     unrelated: Float[np.ndarray, "half edge"] | None = None,
 ) -> Shared:
-    """Compare the circuits of one batch, whose two halves have two settings each."""
-    kinds = alike(graph)
+    """Compare the circuits of one batch, whose two halves have two settings each.
+
+    ``kinds`` are those of `alike`.
+    """
     one, two = ([weights(graph, row, share) for row in half] for half in scores)
     crossed = [(one[0], two[1]), (two[0], one[1])]
     chance = [

@@ -15,7 +15,7 @@ from pytest_mesa.instruments.attribution_graph import Graph
 from pytest_mesa.instruments.stream import SiteError
 
 if TYPE_CHECKING:
-    from jaxtyping import Bool
+    from jaxtyping import Bool, Float
 
 Edge = tuple[str, str]  # a writer's name and a reader's
 VERSION = 1
@@ -103,12 +103,18 @@ def top_edges(scores: EdgeScores, size: int) -> Circuit:
 
     So the circuit can be smaller than ``size``. Ties go to the earlier writer.
     """
-    graph = scores.graph
-    weight = np.where(graph.edges, np.abs(scores.scores), -1.0).ravel()
+    return from_mask(scores.graph, strongest(scores.graph, scores.scores, size))
+
+
+def strongest(
+    graph: Graph, scores: Float[np.ndarray, "writer reader"], size: int
+) -> Bool[np.ndarray, "writer reader"]:
+    """The edges of `top_edges`, as a mask."""
+    weight = np.where(graph.edges, np.abs(scores), -1.0).ravel()
     count = min(max(size, 0), int(graph.edges.sum()))
     mask = np.zeros(weight.size, dtype=bool)
     mask[np.argsort(-weight, kind="stable")[:count]] = True
-    return from_mask(graph, graph.connected(mask.reshape(graph.edges.shape)))
+    return graph.connected(mask.reshape(graph.edges.shape))
 
 
 def greedy_edges(scores: EdgeScores, size: int) -> Circuit:
