@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from knapsack_strategies import batches, best, brute_force
 
+from pytest_mesa.registry.kinds import KnapsackTask
 from pytest_mesa.tasks.knapsack import exact
 from pytest_mesa.tasks.knapsack.algorithms import algorithm
-from pytest_mesa.tasks.knapsack.instances import Instances
+from pytest_mesa.tasks.knapsack.instances import Instances, draw
 
 CAPACITIES, TOP = 15, 42
 ALGORITHMS = ("prefix-dp", "suffix-recursion", "value-dp")
@@ -75,3 +76,25 @@ def test_continuing_from_a_swapped_state_solves_the_hybrid(name: str, data: st.D
 def test_an_unknown_algorithm_is_refused_with_the_known_ones() -> None:
     with pytest.raises(KeyError, match="'bellman'; there are prefix-dp, suffix-recursion"):
         algorithm("bellman", CAPACITIES, TOP)
+
+
+@given(st.integers(0, 10_000), st.integers(1, exact.FEW), st.sampled_from([3, 40, 9000]))
+def test_all_subsets_and_the_table_have_the_same_optimum(seed: int, items: int, top: int) -> None:
+    rng = np.random.default_rng(seed)
+    weights, values = rng.integers(1, 12, (20, items)), rng.integers(1, top, (20, items))
+    drawn = Instances(weights, values, rng.integers(0, 40, 20))
+    rows = exact.prefix_rows(drawn, int(drawn.capacity.max()))
+    table = exact.read_row(rows[-1], drawn.capacity)
+    assert exact.best_subset(drawn).tolist() == table.tolist()
+
+
+@pytest.mark.parametrize("items", [exact.FEW, exact.FEW + 1])
+def test_the_optimum_is_the_tables_on_either_side_of_a_few_items(items: int) -> None:
+    drawn = draw(KnapsackTask(kind="knapsack", items=items), 300, np.random.default_rng(0))
+    rows = exact.prefix_rows(drawn, int(drawn.capacity.max()))
+    assert (exact.optimum(drawn) == exact.read_row(rows[-1], drawn.capacity)).all()
+
+
+def test_no_instances_have_no_optimum() -> None:
+    none = draw(KnapsackTask(kind="knapsack"), 2, np.random.default_rng(0)).take(np.arange(0))
+    assert exact.optimum(none).shape == (0,)

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from jaxtyping import Int
 
 UNREACHABLE = 10_000  # heavier than any knapsack here, small enough to add without overflow
+FEW = 8  # items whose subsets take less work to list than the table takes to fill
 
 
 def extend_row(
@@ -20,9 +21,12 @@ def extend_row(
     value: Int[np.ndarray, " batch"],
 ) -> Int[np.ndarray, "batch capacity"]:
     """One step of the weight-indexed table: ``row[c] = max(row[c], row[c - weight] + value)``."""
-    start = np.arange(row.shape[1])[None, :] - weight[:, None]
-    taken = np.take_along_axis(row, np.maximum(start, 0), axis=1) + value[:, None]
-    return np.asarray(np.maximum(row, np.where(start >= 0, taken, 0)))
+    count, size = row.shape
+    wide = np.full((count, 2 * size), np.iinfo(np.int32).min, dtype=np.int64)  # nothing fits there
+    wide[:, size:] = row
+    start = np.arange(count) * 2 * size + size - np.minimum(weight, size)
+    taken = wide.ravel().take(start[:, None] + np.arange(size)) + value[:, None]
+    return np.asarray(np.maximum(row, taken))
 
 
 def extend_value_row(
@@ -78,7 +82,25 @@ def read_value_row(
     return np.asarray((row.shape[1] - 1) - np.argmax(fits[:, ::-1], axis=1))
 
 
+def best_subset(instances: Instances) -> Int[np.ndarray, " batch"]:
+    """The best total value of each instance, over a list of all subsets of its items.
+
+    The list doubles with every item. Subsets come first and numbers are as small as their
+    totals allow, so that each step is one long sum over few bytes.
+    """
+    totals = (instances.weights.sum(1), instances.values.sum(1), instances.capacity)
+    small = np.min_scalar_type(-max(int(total.max(initial=0)) for total in totals) - 1)
+    worth = load = np.zeros((1, len(instances)), dtype=small)
+    for weight, value in zip(instances.weights.T, instances.values.T, strict=True):
+        load = np.concatenate([load, load + weight.astype(small)])
+        worth = np.concatenate([worth, worth + value.astype(small)])
+    fits = load <= instances.capacity.astype(small)
+    return np.asarray((worth * fits).max(0).astype(np.int64))
+
+
 def optimum(instances: Instances) -> Int[np.ndarray, " batch"]:
     """The best total value of each instance."""
+    if instances.items <= FEW:
+        return best_subset(instances)
     top = int(instances.capacity.max(initial=0))
     return read_row(prefix_rows(instances, top)[-1], instances.capacity)
