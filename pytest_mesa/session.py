@@ -6,7 +6,7 @@ import importlib
 import time
 import traceback
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -103,11 +103,12 @@ def run_prediction(
     model_ref: str | None = None,
     on_event: OnEvent | None = None,
     executor: Executor | None = None,
+    later: Iterator[Iterable[Cell]] | None = None,
 ) -> Run:
     """Run one prediction and build its record; what breaks on the way becomes an error record.
 
     ``executor`` computes the cells, and must use the store of ``settings``; without one, local
-    processes do, for this run only.
+    processes do, for this run only. It may begin on cells of ``later`` runs (`cells_of`).
     """
     if executor is None:
         with LocalExecutor(settings.store(), settings.workers) as local:
@@ -118,7 +119,7 @@ def run_prediction(
     tally = _Tally(settings.store(), on_event)
     trace = ""
     try:
-        body, message = _verdict(loaded, settings, model_ref, executor, tally)
+        body, message = _verdict(loaded, settings, model_ref, executor, tally, later)
     except UnsuitedError as unsuited:
         return Run(None, f"{Reason.NO_SUBJECT}: {unsuited}")
     except RunError as failure:
@@ -127,6 +128,18 @@ def run_prediction(
     body["locked"] = status(loaded, settings.lock).value
     body["duration_s"] = round(time.monotonic() - start, 3)
     return Run(body, message, tally.counts, trace)
+
+
+def cells_of(
+    loaded: LoadedPrediction, settings: Settings, model_ref: str | None = None
+) -> tuple[Cell, ...]:
+    """The cells that a prediction's run takes; none of one that can't be run."""
+    if lacks_subject(loaded, model_ref):
+        return ()
+    try:
+        return tuple(_planned(loaded, settings, model_ref)[1].cells)
+    except (RunError, UnsuitedError):
+        return ()
 
 
 def run_record(root: Path, records: Sequence[Mapping[str, Any]], counts: Counts) -> dict[str, Any]:
@@ -162,6 +175,7 @@ def _verdict(
     model_ref: str | None,
     executor: Executor,
     tally: _Tally,
+    later: Iterator[Iterable[Cell]] | None,
 ) -> tuple[dict[str, Any], str]:
     """The record's body and message of a run that worked.
 
@@ -174,7 +188,7 @@ def _verdict(
 
     prediction = loaded.prediction
     study, plan = _planned(loaded, settings, model_ref)
-    results = _results(executor.run(plan.cells, tally.note).values(), plan.cells)
+    results = _results(executor.run(plan.cells, tally.note, later).values(), plan.cells)
     try:
         evidence = study.read(prediction, plan, results)
         verdict = decide(prediction.verdict, prediction.competence, evidence)

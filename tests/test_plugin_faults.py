@@ -75,6 +75,7 @@ def test_ctrl_c_keeps_finished_cells(project: Project) -> None:
     while not (project.log.exists() and "net-slow" in project.log.read_text()):
         assert time.monotonic() < deadline, "the slow cell never started"
         time.sleep(0.05)
+    time.sleep(1)  # it may have begun while the other prediction's cells were under way
     # The whole group, as a terminal does it.
     os.killpg(run.pid, signal.SIGINT)
     output, _ = run.communicate(timeout=30)

@@ -77,6 +77,14 @@ class PredictionItem(pytest.Item):
 class Reports:
     """Carries outcomes and records on pytest's reports, across processes too."""
 
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Tell the lab what is to come."""
+        session.config.stash[LAB].expected = [
+            (item.nodeid, item.loaded, item.model_ref)
+            for item in session.items
+            if isinstance(item, PredictionItem)
+        ]
+
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
         """Put the outcome, and what is to be recorded, on the report of the call."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
+from itertools import dropwhile, islice
 from typing import Any, Protocol
 
 import pytest
@@ -14,8 +15,12 @@ from pytest_mesa.ledger.index import Index, scan
 from pytest_mesa.ledger.records import item
 from pytest_mesa.ledger.sides import Side, select
 from pytest_mesa.registry.loader import LoadedPrediction
+from pytest_mesa.registry.lock import LockStatus, status
+from pytest_mesa.runs.cells import Cell
 from pytest_mesa.runs.execute import Event, LocalExecutor
-from pytest_mesa.session import Counts, Run, run_prediction
+from pytest_mesa.session import Counts, Run, cells_of, run_prediction
+
+Expected = tuple[str, LoadedPrediction, str | None]  # an item: node id, prediction, line-up
 
 
 class Progress(Protocol):
@@ -51,6 +56,7 @@ class Lab:
         self.options = options
         self.progress = progress
         self.counts = Counts()
+        self.expected: Sequence[Expected] = ()
 
     @cached_property
     def _executor(self) -> LocalExecutor:
@@ -89,7 +95,14 @@ class Lab:
 
         self.progress.begin(nodeid)
         try:
-            run = run_prediction(loaded, self.options.settings, model_ref, note, self._executor)
+            run = run_prediction(
+                loaded,
+                self.options.settings,
+                model_ref,
+                note,
+                self._executor,
+                self._later(nodeid),
+            )
         except BaseException:
             # Interrupted: what has finished is in the store, and is told at the end.
             self.counts += counted
@@ -98,6 +111,15 @@ class Lab:
             self.progress.end()
         self.counts += run.counts
         return run
+
+    def _later(self, nodeid: str) -> Iterator[tuple[Cell, ...]]:
+        """The cells of the items behind this one, so that no worker waits for its last ones."""
+        settings = self.options.settings
+        behind = dropwhile(lambda item: item[0] != nodeid, self.expected)
+        for _, loaded, model_ref in islice(behind, 1, None):
+            locked = status(loaded, settings.lock) is LockStatus.LOCKED
+            if locked or not self.options.locked:
+                yield cells_of(loaded, settings, model_ref)
 
     def previous(self, run: Run) -> Mapping[str, Any] | None:
         """The verdict to compare with: the release's of ``--mesa-compare``, or the newest one."""

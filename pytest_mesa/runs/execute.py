@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Literal, Protocol, Self
@@ -38,8 +38,16 @@ OnEvent = Callable[[Event], None]
 class Executor(Protocol):
     """Something that computes cells."""
 
-    def run(self, cells: Iterable[Cell], on_event: OnEvent | None = None) -> dict[Cell, Outcome]:
-        """The outcome of every given cell."""
+    def run(
+        self,
+        cells: Iterable[Cell],
+        on_event: OnEvent | None = None,
+        later: Iterator[Iterable[Cell]] | None = None,
+    ) -> dict[Cell, Outcome]:
+        """The outcome of every given cell.
+
+        ``later`` gives the cells of the runs that follow, for whoever is idle until then.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,25 +108,70 @@ class LocalExecutor:
         self.store = store
         count = (os.cpu_count() or 1) if workers is None else workers
         self._pool: Pool = ProcessPool(store, count, threads) if count else InlinePool(store)
+        self._flying: dict[Cell, float] = {}  # cells that workers are at, and since when
+        self._ahead: list[_Run] = []  # later runs that have been begun on
+        self._fresh: dict[Cell, float] = {}  # finished ahead of their run, and what they took
+        self._failed: dict[Cell, Failure] = {}  # failed ahead of it: it is told, and no more
 
-    def run(self, cells: Iterable[Cell], on_event: OnEvent | None = None) -> dict[Cell, Outcome]:
+    def run(
+        self,
+        cells: Iterable[Cell],
+        on_event: OnEvent | None = None,
+        later: Iterator[Iterable[Cell]] | None = None,
+    ) -> dict[Cell, Outcome]:
         """The outcome of every given cell.
 
         A cell that fails takes down only what depends on it. On ``KeyboardInterrupt`` the
-        workers are killed and the interrupt goes on; finished cells stay in the store.
+        workers are killed and the interrupt goes on; finished cells stay in the store. While
+        the last of these cells leave workers idle, they start on ``later`` ones: those of the
+        next runs, which find them stored, or take them over half-way.
         """
         wanted = list(dict.fromkeys(cells))
-        progress = _Run(resolve(wanted, self.store), on_event)
+        progress = _Run(resolve(wanted, self.store), on_event, self._fresh)
+        self._ahead = []  # what was left of them may be this run's
+        for known in progress.pending & self._failed.keys():
+            progress.settle(known, self._failed.pop(known))
         try:
             while progress.unfinished:
-                while self._pool.free and (cell := progress.take()):
+                while self._pool.free and (cell := self._next(progress, later)):
+                    self._flying[cell] = time.monotonic()
                     self._pool.submit(cell)
                 for cell, outcome in self._pool.collect():
-                    progress.settle(cell, outcome)
+                    self._land(progress, cell, outcome)
         except BaseException:
             self._pool.close()
+            self._flying.clear()
             raise
         return {cell: progress.settled[cell] for cell in wanted}
+
+    def _land(self, progress: _Run, cell: Cell, outcome: Outcome) -> None:
+        """Tell whoever waits for a cell that a worker is done with."""
+        took = time.monotonic() - self._flying.pop(cell)
+        for run in self._ahead:
+            run.settle(cell, outcome)
+        if progress.settle(cell, outcome):
+            return
+        if isinstance(outcome, Failure):
+            self._failed[cell] = outcome
+        else:
+            self._fresh[cell] = took
+
+    def _next(self, progress: _Run, later: Iterator[Iterable[Cell]] | None) -> Cell | None:
+        """The run's next cell that nobody is at; where there is none, one of a later run."""
+        for run in (progress, *self._ahead):
+            if cell := self._free_of(run):
+                return cell
+        for cells in later or ():
+            self._ahead.append(_Run(resolve(cells, self.store)))
+            if cell := self._free_of(self._ahead[-1]):
+                return cell
+        return None
+
+    def _free_of(self, run: _Run) -> Cell | None:
+        """A run's next cell that nobody is at."""
+        while (cell := run.take()) in self._flying:
+            pass  # whoever is at it will tell
+        return cell
 
     def close(self) -> None:
         """End the worker processes."""
@@ -139,16 +192,24 @@ class LocalExecutor:
 class _Run:
     """The bookkeeping of one run: what is settled, ready, and waiting for inputs."""
 
-    def __init__(self, resolved: Resolved, on_event: OnEvent | None) -> None:
+    def __init__(
+        self,
+        resolved: Resolved,
+        on_event: OnEvent | None = None,
+        fresh: Mapping[Cell, float] | None = None,
+    ) -> None:
         self.settled = dict(resolved.settled)
+        self._fresh = fresh or {}
         self._on_event = on_event
+        self.pending = frozenset(resolved.pending)
         self._total = len(resolved.settled) + len(resolved.pending)
         self._waiting: dict[Cell, set[Cell]] = {}
         self._dependants: dict[Cell, list[Cell]] = {}
         self._ready: deque[Cell] = deque()
         self._started: dict[Cell, float] = {}
         for count, (cell, outcome) in enumerate(resolved.settled.items(), 1):
-            self._tell("cached" if isinstance(outcome, Result) else "failed", cell, count, outcome)
+            stored: Literal["finished", "cached"] = "finished" if cell in self._fresh else "cached"
+            self._tell(stored if isinstance(outcome, Result) else "failed", cell, count, outcome)
         for cell in resolved.pending:
             self._queue(cell)
 
@@ -159,6 +220,8 @@ class _Run:
 
     def take(self) -> Cell | None:
         """The next cell that can start, if any."""
+        while self._ready and self._ready[0] in self.settled:
+            self._ready.popleft()
         if not self._ready:
             return None
         cell = self._ready.popleft()
@@ -166,8 +229,10 @@ class _Run:
         self._tell("started", cell, len(self.settled))
         return cell
 
-    def settle(self, cell: Cell, outcome: Outcome) -> None:
-        """Note an outcome, and free or fail what waited for it."""
+    def settle(self, cell: Cell, outcome: Outcome) -> bool:
+        """Note an outcome, and free or fail what waited for it; False if it is not of this run."""
+        if cell not in self.pending:
+            return False
         stack: list[tuple[Cell, Outcome]] = [(cell, outcome)]
         while stack:
             cell, outcome = stack.pop()
@@ -185,6 +250,7 @@ class _Run:
                 self._waiting[dependant].discard(cell)
                 if not self._waiting[dependant] and dependant not in self.settled:
                     self._ready.append(dependant)
+        return True
 
     def _queue(self, cell: Cell) -> None:
         failed = next(
@@ -209,7 +275,7 @@ class _Run:
         if self._on_event is None:
             return
         began = self._started.get(cell)
-        elapsed = time.monotonic() - began if began is not None else 0.0
+        elapsed = time.monotonic() - began if began is not None else self._fresh.get(cell, 0.0)
         failure = outcome if isinstance(outcome, Failure) else None
         self._on_event(Event(what, cell, done, self._total, elapsed, failure))
 

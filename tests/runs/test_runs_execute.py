@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from random import Random
 
 import pytest
 from store_cells import cell
@@ -204,6 +205,67 @@ def test_events_count_up_to_the_total(executor: LocalExecutor, tmp_path: Path) -
     assert sorted(e.cell.label for e in events if e.what == "failed") == ["above", "bad"]
     started = [event.cell.label for event in events if event.what == "started"]
     assert sorted(started) == ["bad", "base", "left", "right", "top"]
+
+
+def test_idle_workers_begin_on_later_runs(store: Store, tmp_path: Path) -> None:
+    log = str(tmp_path / "log")
+    slow = cell(n=1, name="slow", log=log, sleep=0.8)
+    quick = [cell(n=n, name=f"quick-{n}", log=log) for n in (2, 3)]
+    above = cell(n=4, name="above", log=log, inputs=(quick[0], slow))
+    endless = cell(n=5, name="endless", log=log, sleep=1.5)
+    with LocalExecutor(store, workers=2) as executor:
+        executor.run([cell(n=0), cell(n=9, sleep=0.1)])  # both workers are up
+        executor.run([slow], later=iter([[*quick, above], [endless], [cell(n=6)]]))
+        assert all(store.get(each) is not None for each in quick)
+        assert store.get(above) is None  # its input was not there yet
+        assert "endless" in (tmp_path / "log").read_text()  # and half-way at that
+        assert store.get(endless) is None
+        events: list[Event] = []
+        outcomes = executor.run([*quick, above, endless], events.append)
+    assert result(outcomes[above]).payload["sum"] == 7
+    lines = (tmp_path / "log").read_text().split()
+    assert sorted(lines) == ["above", "endless", "quick-2", "quick-3", "slow"]
+    # What was begun early counts as this run's, slow as stored.
+    found = {event.cell.label: event.what for event in events if event.what != "started"}
+    early = dict.fromkeys(["quick-2", "quick-3", "above", "endless"], "finished")
+    assert found == early | {"slow": "cached"}
+    assert all(e.elapsed_s > 0 for e in events if e.cell.label == "quick-2")
+
+
+def test_what_fails_early_fails_in_its_own_run_and_is_tried_again_after_it(store: Store) -> None:
+    bad, fine = cell("leave", name="bad"), cell(n=1, sleep=0.8)
+    above = cell(n=2, inputs=(bad,))
+    with LocalExecutor(store, workers=2) as executor:
+        executor.run([cell(n=0), cell(n=9, sleep=0.1)])
+        outcomes = executor.run([fine], later=iter([[bad, above]]))
+        assert result(outcomes[fine]).payload["sum"] == 1
+        events: list[Event] = []
+        outcomes = executor.run([bad, above], events.append)
+        assert failure(outcomes[bad]).kind == "worker-lost"
+        assert failure(outcomes[above]).cause == outcomes[bad]
+        assert "started" not in [event.what for event in events]
+        executor.run([bad], events.append)
+    assert [event.what for event in events if event.cell == bad] == ["failed", "started", "failed"]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_every_cell_runs_once_however_runs_overlap(store: Store, tmp_path: Path, seed: int) -> None:
+    random = Random(seed)
+    log = str(tmp_path / "log")
+    cells: list[Cell] = []
+    for n in range(24):
+        inputs = tuple(random.sample(cells, min(len(cells), random.randrange(3))))
+        told = {"name": str(n), "log": log, "sleep": random.choice([0, 0.01, 0.05])}
+        cells.append(cell(n=n, inputs=inputs, **told))
+    runs = [random.sample(cells, 8) for _ in range(5)]
+    with LocalExecutor(store, workers=2) as executor:
+        found = [
+            executor.run(run, later=iter(runs[number + 1 :])) for number, run in enumerate(runs)
+        ]
+    assert all(list(outcomes) == run for outcomes, run in zip(found, runs, strict=True))
+    assert all(result(o).payload["sum"] >= 0 for outcomes in found for o in outcomes.values())
+    lines = (tmp_path / "log").read_text().split()
+    assert len(lines) == len(set(lines))
 
 
 def test_a_damaged_fixture_fails_its_cell_alone(tmp_path: Path) -> None:
