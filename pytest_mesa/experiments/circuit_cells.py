@@ -102,15 +102,12 @@ def attribute(params: Mapping[str, Json], inputs: tuple[Result, ...], folder: Pa
     settings = range(len(params["settings"]))
     scores = [[scored(playing(player, s, h, drawn)) for s in settings] for h in range(HALVES)]
     apart = drawn[: params["unrelated"]] if able else []
-    unrelated = [
-        [scored(telling_apart(player, h, half))[0] for h, half in enumerate(batch)]
-        for batch in apart
-    ]
+    unrelated = [scored(telling_apart(player, h, apart)) for h in range(HALVES if apart else 0)]
     count = int(edges.sum())
     np.savez_compressed(
         folder / SCORES,
         scores=np.array(scores, dtype=np.float32).transpose(2, 0, 1, 3),
-        unrelated=np.array(unrelated, dtype=np.float32).reshape(-1, HALVES, count),
+        unrelated=np.array(unrelated, np.float32).reshape(HALVES, -1, count).swapaxes(0, 1),
     )
     return {"weights_sha": player.weights_sha, "edges": count, "able": able}
 

@@ -20,7 +20,7 @@ from torch import Tensor
 from pytest_mesa.instruments.attribution_runs import Metric, Pairs, logit_difference
 from pytest_mesa.subjects.errors import SubjectError
 from pytest_mesa.subjects.games_players import Player, Posed, legal_logits, padded
-from pytest_mesa.tasks.games.batches import Batch, Half
+from pytest_mesa.tasks.games.batches import Batch
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
@@ -95,30 +95,42 @@ def _best(
     return tokens[places[int(logits[places].argmax())]] if places else None
 
 
-def telling_apart(player: Player, half: int, asked: Half) -> Task:
-    """Which setting a prompt is of: its moves' tokens against those of the other's.
+def telling_apart(player: Player, half: int, batches: Sequence[Batch]) -> Task:
+    """Which setting a prompt is of: its moves' tokens against those of the other's in its batch.
 
     Prompts are cut to one length, pair by pair; each corrupts the other.
     """
-    posed = [player.posed(setting, half, positions) for setting, positions in enumerate(asked)]
-    own = [{token for legal in each.legal for token in legal} for each in posed]
-    kinds = [sorted(own[0] - own[1]), sorted(own[1] - own[0])]
-    cut: list[list[list[int]]] = [[], []]
-    for one, other in zip(_prompts(posed[0]), _prompts(posed[1]), strict=False):
-        length = min(len(one), len(other))
-        for side, row in zip(cut, (one, other), strict=True):
-            side.append(row[:length] if player.keeps == "start" else row[-length:])
-    ids, mask = padded(cut[0] + cut[1], 0)
-    corrupt, _ = padded(cut[1] + cut[0], 0)
-    device = posed[0].ids.device
-    signs = torch.tensor([1.0] * len(cut[0]) + [-1.0] * len(cut[1]), device=device)
+    posed = [[player.posed(s, half, batch[half][s]) for s in (0, 1)] for batch in batches]
+    prompts: list[list[list[int]]] = [[], []]
+    of: list[int] = []
+    for number, (first, second) in enumerate(posed):
+        for one, other in zip(_prompts(first), _prompts(second), strict=False):
+            length = min(len(one), len(other))
+            for side, row in zip(prompts, (one, other), strict=True):
+                side.append(row[:length] if player.keeps == "start" else row[-length:])
+            of.append(number)
+    ids, mask = padded(prompts[0] + prompts[1], 0)
+    corrupt, _ = padded(prompts[1] + prompts[0], 0)
+    device = posed[0][0].ids.device
+    signs = torch.tensor([1.0] * len(of) + [-1.0] * len(of), device=device)
+    batch = torch.tensor(of + of, device=device)
+    kinds = [_kinds(each) for each in posed]
 
     def metric(logits: Tensor, rows: Int[Tensor, " run"]) -> Tensor:
-        first, second = (logits[:, kind].float().logsumexp(-1) for kind in kinds)
-        return signs[rows] * (first - second)
+        said = torch.empty_like(logits[:, 0], dtype=torch.float32)
+        for number in batch[rows].unique().tolist():
+            here = (batch[rows] == number).nonzero().flatten()
+            first, second = (logits[here][:, kind].float().logsumexp(-1) for kind in kinds[number])
+            said = said.index_put((here,), first - second)
+        return signs[rows] * said
 
-    pairs = Pairs(ids.to(device), corrupt.to(device), mask.to(device))
-    return Task(pairs, metric, torch.zeros(len(pairs), dtype=torch.long, device=device))
+    return Task(Pairs(ids.to(device), corrupt.to(device), mask.to(device)), metric, batch)
+
+
+def _kinds(posed: Sequence[Posed]) -> list[list[int]]:
+    """The tokens that are moves in only one of two settings."""
+    own = [{token for legal in each.legal for token in legal} for each in posed]
+    return [sorted(own[0] - own[1]), sorted(own[1] - own[0])]
 
 
 def _prompts(posed: Posed) -> list[list[int]]:

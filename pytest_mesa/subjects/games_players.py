@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Literal, Protocol
 
 import torch
@@ -150,14 +150,15 @@ def _asked(game: Name, position: Position) -> tuple[list[int], set[int]]:
     return [*row, start], {move[1] for move in legal if move[0] == start}
 
 
-def _move(game: Name, move: str) -> list[int]:
+@cache
+def _move(game: Name, move: str) -> tuple[int, ...]:
     number = notation.code(game, move)
     if game is Name.CHESS:
-        squares = [tokens.SQUARE + number % 64, tokens.SQUARE + number // 64 % 64]
-        return squares + ([tokens.PROMOTION + number // 4096 - 1] if number >= 4096 else [])
+        squares = (tokens.SQUARE + number % 64, tokens.SQUARE + number // 64 % 64)
+        return squares + ((tokens.PROMOTION + number // 4096 - 1,) if number >= 4096 else ())
     if game is Name.FIFTEEN:
-        return [tokens.NUMBER + int(move) - 1]
-    return [tokens.FIRST[Tag[game.name]] + number]
+        return (tokens.NUMBER + int(move) - 1,)
+    return (tokens.FIRST[Tag[game.name]] + number,)
 
 
 @dataclass(eq=False)

@@ -250,7 +250,7 @@ def test_a_pair_sets_the_nets_own_moves_against_each_other() -> None:
     margins = task.metric(logits[torch.arange(12), task.pairs.answers], torch.arange(12))
     assert (margins > 0).float().mean() > 0.9
     both = token_player(decoder(), (Name.TIC_TAC_TOE, Name.FIFTEEN))
-    apart = telling_apart(both, 0, batch[0])
+    apart = telling_apart(both, 0, [batch])
     logits = both.wiring.run(apart.pairs.clean, apart.pairs.mask)
     rows = torch.arange(len(apart.pairs))
     assert (apart.metric(logits[rows, apart.pairs.answers], rows) > 0).all()
@@ -266,7 +266,7 @@ def test_a_language_model_is_asked_in_words_of_one_length(tiny: LanguageModel) -
         assert task.pairs.corrupt is not None
         assert bool((task.pairs.clean != task.pairs.corrupt).any(1).all())
         assert asked.wiring.graph.edges.sum() > 0
-    apart = telling_apart(asked, 0, batch[0])
+    apart = telling_apart(asked, 0, [batch])
     assert len(apart.pairs) == 32
 
 
@@ -288,6 +288,21 @@ def test_batches_asked_together_are_asked_as_each_alone() -> None:
         assert torch.equal(part.metric(logits, rows), alone.metric(logits, rows))
         kept = Trial(asked, alone).kept([edges[number], edges[0]])[:, 0]
         assert together_kept[:, number] == pytest.approx(kept, abs=1e-4)
+
+
+def test_batches_are_told_apart_together_as_each_alone() -> None:
+    asked = token_player(decoder(), (Name.CHESS, Name.GO))
+    stretches = (Stretch(Name.CHESS, 4, 7), Stretch(Name.GO, 6, 9))
+    batches = draw(stretches, 3, 4, 2, np.random.default_rng(1))
+    together = telling_apart(asked, 1, batches)
+    for number, batch in enumerate(batches):
+        part, alone = together.of_batch(number), telling_apart(asked, 1, [batch])
+        width = int(alone.pairs.answers.max()) + 1
+        assert torch.equal(part.pairs.answers, alone.pairs.answers)
+        assert torch.equal(part.pairs.clean[:, :width], alone.pairs.clean)
+        logits = torch.randn(len(alone.pairs), 700, generator=torch.Generator().manual_seed(0))
+        rows = torch.arange(len(alone.pairs)).flip(0)
+        assert torch.equal(part.metric(logits, rows), alone.metric(logits, rows))
 
 
 CHESS_WAYS, GO_WAYS = ("uci-position", "uci-story"), ("sgf-short", "sgf-full")
