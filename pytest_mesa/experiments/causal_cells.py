@@ -16,6 +16,7 @@ from torch.nn import functional
 from pytest_mesa.experiments.causal_state import PAIR_RIVALS
 from pytest_mesa.experiments.lineup import stratum
 from pytest_mesa.instruments.interchange import Runs, interchange_accuracy
+from pytest_mesa.instruments.past import remember
 from pytest_mesa.instruments.search import Budget, Candidate, Material, candidate_sites, search
 from pytest_mesa.instruments.stream import Site, Stream
 from pytest_mesa.instruments.subspace import random_subspace, ridge
@@ -91,7 +92,8 @@ def captured(stream: Stream, pairs: Pairs) -> Runs:
     """Runs on a set of pairs."""
     base, source = tokens.encode(pairs.base), tokens.encode(pairs.source)
     target = torch.from_numpy(pairs.counterfactual) + tokens.FIRST_ANSWER
-    return Runs(base, stream.capture(base), stream.capture(source), target)
+    own, past = remember(stream, base)
+    return Runs(base, own, stream.capture(source), target, past=past)
 
 
 def run_ids(runs: Runs, pairs: Pairs) -> Int[Tensor, "run pos"]:

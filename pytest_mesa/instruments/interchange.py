@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from pytest_mesa.instruments.past import Past
 from pytest_mesa.instruments.stream import Edit, Site, SiteError, Stream
 from pytest_mesa.instruments.subspace import orthonormal
 
@@ -23,7 +25,8 @@ class Runs:
     """Captured runs on base and source inputs, and the answers looked for.
 
     ``target`` holds the token of the counterfactual answer of each pair, read at position
-    ``read_at``.
+    ``read_at``. With the ``past`` of the base runs, only positions that a swap can change are
+    computed again.
     """
 
     ids: Int[Tensor, "pair pos"]
@@ -31,6 +34,7 @@ class Runs:
     source: Float[Tensor, "layer pair pos d_model"]
     target: Int[Tensor, " pair"]
     read_at: int = -1
+    past: Past | None = None
 
     def __len__(self) -> int:
         return len(self.target)
@@ -43,7 +47,73 @@ class Runs:
             self.source[:, index],
             self.target[index],
             self.read_at,
+            None if self.past is None else self.past.take(index),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """What swaps at one site need of the runs: the stream there, from ``first`` on."""
+
+    site: Site
+    first: int
+    read_at: int
+    ids: Int[Tensor, "pair pos"]
+    stream: Float[Tensor, "pair later d_model"]
+    donor: Float[Tensor, "layer pair d_model"]
+    past: Past | None
+
+    @property
+    def position(self) -> int:
+        """The site's position, counted from ``first``."""
+        return self.site.position - self.first
+
+    def take(self, index: Tensor | slice) -> _Place:
+        """Some of the pairs."""
+        return replace(
+            self,
+            ids=self.ids[index],
+            stream=self.stream[index],
+            donor=self.donor[:, index],
+            past=None if self.past is None else self.past.take(index),
+        )
+
+    def answer(
+        self, stream: Stream, moved: Tensor, edits: Mapping[int, Edit]
+    ) -> Float[Tensor, "pair vocabulary"]:
+        """Logits at the answer, run on from the site."""
+        logits = stream.resume(self.ids, moved, self.site.layer, edits, past=self.past)
+        return logits[:, self.read_at - self.first]
+
+
+def _place(
+    stream: Stream,
+    runs: Runs,
+    site: Site,
+    donor: Float[Tensor, "layer pair d_model"] | None = None,
+    *,
+    gradients: bool = False,
+) -> _Place:
+    """One site of the runs, from as late on as its past allows."""
+    positions = runs.base.shape[2]
+    if not 0 <= site.position < positions:
+        raise SiteError(f"position {site.position} is outside 0..{positions - 1}")
+    if not 0 <= site.layer <= stream.layers:
+        raise SiteError(f"layer {site.layer} is outside 0..{stream.layers}")
+    read_at = runs.read_at % positions
+    past, least = runs.past, None
+    if past is not None:
+        least = past.for_gradients if gradients else past.for_logits
+    first = 0 if least is None else max(0, min(site.position, read_at, positions - least))
+    return _Place(
+        site,
+        first,
+        read_at,
+        runs.ids,
+        runs.base[site.layer, :, first:],
+        runs.source[:, :, site.position] if donor is None else donor,
+        past.before(first) if past is not None and first else None,
+    )
 
 
 def swap(
@@ -76,18 +146,19 @@ def interchange_logits(
     Raises:
         SiteError: the subject has no such layer or position.
     """
-    if not 0 <= site.position < runs.base.shape[2]:
-        raise SiteError(f"position {site.position} is outside 0..{runs.base.shape[2] - 1}")
-    if not 0 <= site.layer <= stream.layers:
-        raise SiteError(f"layer {site.layer} is outside 0..{stream.layers}")
-    values = runs.source[:, :, site.position] if donor is None else donor
+    return _swapped(stream, _place(stream, runs, site, donor), subspace)
+
+
+def _swapped(
+    stream: Stream, place: _Place, subspace: Float[Tensor, "d_model rank"] | None
+) -> Float[Tensor, "pair vocabulary"]:
+    site = place.site
     last = stream.layers if site.onward else site.layer
     edits: dict[int, Edit] = {
-        layer: _swap_at(values[layer], site.position, subspace)
+        layer: _swap_at(place.donor[layer], place.position, subspace)
         for layer in range(site.layer, last + 1)
     }
-    logits = stream.resume(runs.ids, runs.base[site.layer], site.layer, edits)
-    return logits[:, runs.read_at]
+    return place.answer(stream, place.stream, edits)
 
 
 def _swap_at(donor: Tensor, position: int, subspace: Tensor | None) -> Edit:
@@ -106,11 +177,11 @@ def interchange_accuracy(
     Source: Geiger et al. 2021, section 3.
     """
     scores = []
+    place = _place(stream, runs, site, donor)
     with torch.no_grad():
         for start in range(0, len(runs), CHUNK):
             part = slice(start, start + CHUNK)
-            given = None if donor is None else donor[:, part]
-            logits = interchange_logits(stream, runs.take(part), site, subspace, given)
+            logits = _swapped(stream, place.take(part), subspace)
             scores.append((logits.argmax(-1) == runs.target[part]).float())
     return torch.cat(scores)
 
@@ -131,14 +202,14 @@ def train_subspace(
     Distributed alignment search: cross-entropy of the counterfactual answer, over orthonormal
     bases, the net's weights left alone.
     """
+    place = _place(stream, runs, site, gradients=True)
     columns = start.clone().requires_grad_(True)
     optimiser = torch.optim.Adam([columns], lr=learning_rate, betas=(0.9, 0.98))
     schedule = torch.optim.lr_scheduler.LinearLR(optimiser, 1.0, 0.1, total_iters=steps)
     for _ in range(steps):
         pick = torch.randint(len(runs), (batch,), generator=generator)
-        part = runs.take(pick)
-        logits = interchange_logits(stream, part, site, orthonormal(columns))
-        loss = functional.cross_entropy(logits, part.target)
+        logits = _swapped(stream, place.take(pick), orthonormal(columns))
+        loss = functional.cross_entropy(logits, runs.target[pick])
         (columns.grad,) = torch.autograd.grad(loss, [columns])
         optimiser.step()
         schedule.step()
@@ -160,17 +231,19 @@ def sensitivity(
     here reach no answer, however well they encode the state.
     """
     slopes = []
+    place = _place(stream, runs, site, gradients=True)
     for start in range(0, len(runs), CHUNK):
         part = slice(start, start + CHUNK)
-        some = runs.take(part)
-        base = some.base[site.layer]
-        along = torch.rand(len(some), 1, generator=generator).to(base)
-        shift = along * (some.source[site.layer, :, site.position] - base[:, site.position])
+        some = place.take(part)
+        base = some.stream
+        own = base[:, some.position]
+        along = torch.rand(len(base), 1, generator=generator).to(base)
+        shift = along * (some.donor[site.layer] - own)
         shift.requires_grad_(True)
-        moved = swap(base, base[:, site.position] + shift, site.position, None)
-        logits = stream.resume(some.ids, moved, site.layer)[:, some.read_at]
-        row = torch.arange(len(some))
-        gap = (logits[row, some.target] - logits[row, contrast[part]]).sum()
+        moved = swap(base, own + shift, some.position, None)
+        logits = some.answer(stream, moved, {})
+        row = torch.arange(len(base))
+        gap = (logits[row, runs.target[part]] - logits[row, contrast[part]]).sum()
         slope = torch.autograd.grad(gap, shift)[0]
         slopes.append(slope / (slope.norm(dim=1, keepdim=True) + 1e-12))
     stacked = torch.cat(slopes)

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
+from pytest_mesa.instruments.past import Continuing, Past
 from pytest_mesa.instruments.stream import (
     Site,
     Stream,
@@ -83,21 +84,38 @@ class SpikedNet(nn.Module):
         # As loud as the stream's typical direction at that site, neither hidden nor shouting.
         self.scale = float(captured[plant.site.layer, :, plant.site.position].std(0).median())
         self._ids = torch.zeros(0)
+        self._first = 0
         self._read: list[Tensor] = []
         self.blocks = find_blocks(self.module)
         for layer, block in enumerate(self.blocks):
             block.forward = self._planted(layer, block.forward)
 
-    def forward(self, ids: Int[Tensor, "batch pos"]) -> Float[Tensor, "batch pos vocabulary"]:
+    def forward(
+        self, ids: Int[Tensor, "batch pos"], past: Past | None = None
+    ) -> Float[Tensor, "batch pos vocabulary"]:
         """The subject's logits; those of chosen inputs from the planted code."""
-        self._ids = ids
+        self._ids, self._first = ids, 0 if past is None else past.length
         self._read.clear()
-        logits: Tensor = self.module(ids)
+        before = () if past is None else (replace(past, kept=past.kept[:-1]),)
+        logits: Tensor = self.module(ids, *before)
         if not self._read:  # a run resumed after the last block never passed the channel
             return logits
-        planted = self.plant.answer(self._read[0] / self.scale, ids)
+        channel, position = self._read[0], self.plant.site.position - self._first
+        if past is not None and position < 0:
+            channel, position = past.kept[-1][0][:, 0], self.plant.site.position
+        planted = self.plant.answer(channel[:, position] / self.scale, ids)
         answer = torch.where(self.plant.chosen(ids)[:, None], planted, logits[:, -1])
         return torch.cat([logits[:, :-1], answer[:, None]], dim=1)
+
+    def remember(self, ids: Int[Tensor, "batch pos"]) -> Past | None:
+        """A whole run; the subject's own past, and as one more block, the channel."""
+        if not isinstance(self.module, Continuing):
+            self(ids)
+            return None
+        self._ids, self._first = ids, 0
+        self._read.clear()
+        past = self.module.remember(ids)
+        return past and replace(past, kept=(*past.kept, (self._read[0][:, None],)))
 
     def _planted(self, layer: int, inner: Callable[..., Any]) -> Callable[..., Any]:
         private = self.private
@@ -112,14 +130,15 @@ class SpikedNet(nn.Module):
             else:
                 output = inner(**(kwargs | {"hidden_states": seen}))
             after = stream_of(output)
-            if layer + 1 == site.layer:
+            position = site.position - self._first
+            if layer + 1 == site.layer and position >= 0:
                 place = torch.zeros(after.shape[1])
-                place[site.position] = 1.0
+                place[position] = 1.0
                 code = self.scale * self.plant.code(self._ids)
                 keep = (1.0 - place)[None, :, None]
                 channel = channel * keep + code[:, None, :] * place[None, :, None]
             if layer + 1 == len(self.blocks):
-                self._read.append(channel[:, site.position])
+                self._read.append(channel)
                 channel = self.means[layer + 1].expand_as(channel)
             return with_stream(output, after + (channel - after @ private) @ private.T)
 

@@ -21,6 +21,8 @@ from pytest_mesa.instruments.runner import runner_of
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
 
+    from pytest_mesa.instruments.past import Past
+
 Edit = Callable[[Tensor], Tensor]  # (batch, pos, d_model) → the same shape
 TOLERANCE = 1e-4  # of the largest value: far above float32 noise, far below any effect
 
@@ -122,9 +124,12 @@ class Stream:
         return self._run(ids, mask)
 
     def capture(
-        self, ids: Int[Tensor, "batch pos"], mask: Int[Tensor, "batch pos"] | None = None
+        self,
+        ids: Int[Tensor, "batch pos"],
+        mask: Int[Tensor, "batch pos"] | None = None,
+        run: Callable[[], object] | None = None,
     ) -> Float[Tensor, "layer batch pos d_model"]:
-        """The stream at every layer of a plain run, without gradients."""
+        """The stream at every layer of a plain run (or of ``run``), without gradients."""
         seen: list[Tensor] = []
         forms: list[int | None] = []
 
@@ -143,7 +148,7 @@ class Stream:
                 stack.callback(handle.remove)
                 stack.callback(block.register_forward_hook(record_form).remove)
             stack.callback(self.blocks[-1].register_forward_hook(record_last).remove)
-            self._run(ids, mask)
+            run() if run else self._run(ids, mask)
         self._forms = forms
         return torch.stack(seen)
 
@@ -154,11 +159,13 @@ class Stream:
         layer: int,
         edits: Mapping[int, Edit] | None = None,
         mask: Int[Tensor, "batch pos"] | None = None,
+        past: Past | None = None,
     ) -> Float[Tensor, "batch pos vocabulary"]:
         """Run on from ``stream`` entering ``layer``; earlier blocks are not computed.
 
         ``edits`` change the stream as it enters further layers (after the last block, too).
-        Gradients flow to ``stream`` and to what the edits hold.
+        Gradients flow to ``stream`` and to what the edits hold. With a ``past``, ``stream``
+        holds the positions after it, and so do the edits and the logits.
 
         Raises:
             SiteError: no such layer.
@@ -175,7 +182,10 @@ class Stream:
                 stack.enter_context(_skipped(block, form))
             for place, edit in changes.items():
                 stack.callback(self._edit_at(place, edit))
-            return self._run(ids, mask)
+            if past is None:
+                return self._run(ids, mask)
+            out: Tensor = self.module(ids, past)
+            return out
 
     def edited(
         self,

@@ -17,10 +17,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from pytest_mesa.instruments.past import Past
+
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
 
 HARD = 200.0  # attention logit of the position looked at: the others weigh e^-200 of it
+STEADY = 4  # positions: sums over fewer run in another order, and whole numbers tie
 GATE = 64.0  # larger than any table entry; not larger still, since it multiplies rounding errors
 
 
@@ -149,15 +152,19 @@ class CompiledBlock(nn.Module):
         self.down = nn.Linear(d_mlp, d_model, bias=False)
 
     def forward(
-        self, residual: Float[Tensor, "batch pos d_model"]
+        self,
+        residual: Float[Tensor, "batch pos d_model"],
+        past: Float[Tensor, "batch before d_model"] | None = None,
     ) -> Float[Tensor, "batch pos d_model"]:
-        """One block."""
+        """One block; ``past`` is what entered it at the positions before."""
+        read = residual if past is None else torch.cat([past, residual], dim=1)
         query = torch.einsum("bpd,hdk->bhpk", residual, self.query)
-        key = torch.einsum("bpd,hdk->bhpk", residual, self.key)
+        key = torch.einsum("bpd,hdk->bhpk", read, self.key)
         scores = query @ key.transpose(-1, -2)
-        future = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).triu(1)
+        first = read.shape[1] - residual.shape[1] + 1
+        future = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).triu(first)
         weights = scores.masked_fill(future, -torch.inf).softmax(-1)
-        moved = torch.einsum("bhqp,bpd,hde->bqe", weights, residual, self.value)
+        moved = torch.einsum("bhqp,bpd,hde->bqe", weights, read, self.value)
         residual = residual + moved
         out: Tensor = residual + self.down(torch.relu(self.up(residual)))
         return out
@@ -175,13 +182,26 @@ class CompiledTransformer(nn.Module):
         self.blocks = nn.ModuleList(blocks)
         self.unembed = nn.Linear(d_model, vocabulary)
 
-    def forward(self, ids: Int[Tensor, "batch pos"]) -> Float[Tensor, "batch pos vocabulary"]:
-        """Next-token logits at every position."""
-        residual = self.tokens(ids) + self.positions(torch.arange(ids.shape[1]))
-        for block in self.blocks:
-            residual = block(residual)
+    def forward(
+        self, ids: Int[Tensor, "batch pos"], past: Past | None = None
+    ) -> Float[Tensor, "batch pos vocabulary"]:
+        """Next-token logits at every position, or at those after the past."""
+        first = 0 if past is None else past.length
+        residual = self.tokens(ids[:, first:]) + self.positions(torch.arange(first, ids.shape[1]))
+        for layer, block in enumerate(self.blocks):
+            before = () if past is None else (past.kept[layer][0][:, 0],)
+            residual = block(residual, *before)
         out: Tensor = self.unembed(residual)
         return out
+
+    def remember(self, ids: Int[Tensor, "batch pos"]) -> Past:
+        """A whole run; what enters each block is what its later positions read."""
+        kept = []
+        residual = self.tokens(ids) + self.positions(torch.arange(ids.shape[1]))
+        for block in self.blocks:
+            kept.append((residual[:, None],))
+            residual = block(residual)
+        return Past(tuple(kept), for_logits=STEADY)
 
 
 def assemble(

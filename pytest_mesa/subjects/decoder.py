@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
-from transformers import GPT2Config, GPT2LMHeadModel
+from transformers import DynamicCache, GPT2Config, GPT2LMHeadModel
 
+from pytest_mesa.instruments.past import Past
 from pytest_mesa.subjects.recipes import Recipe, Wiring
 from pytest_mesa.tasks.knapsack import tokens
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
+
+STEADY = 4  # queries: with fewer, the attention kernel sums in another order
 
 
 def staircase_mask(layer: int, length: int) -> Float[Tensor, "1 1 query key"]:
@@ -53,10 +56,24 @@ class KnapsackDecoder(nn.Module):
             for layer, block in enumerate(model.transformer.h):
                 block.register_forward_pre_hook(_Staircase(layer, block), with_kwargs=True)
 
-    def forward(self, ids: Int[Tensor, "batch pos"]) -> Float[Tensor, "batch pos vocabulary"]:
-        """Next-token logits at every position."""
-        out: Tensor = self.model(**inputs(ids)).logits
+    def forward(
+        self, ids: Int[Tensor, "batch pos"], past: Past | None = None
+    ) -> Float[Tensor, "batch pos vocabulary"]:
+        """Next-token logits at every position, or at those after the past."""
+        given = inputs(ids)
+        if past is not None:
+            for name in ("input_ids", "position_ids"):
+                given[name] = given[name][:, past.length :]
+            given |= {"past_key_values": DynamicCache(past.kept), "use_cache": True}
+        out: Tensor = self.model(**given).logits
         return out
+
+    def remember(self, ids: Int[Tensor, "batch pos"]) -> Past:
+        """A whole run; its keys and values."""
+        given = inputs(ids) | {"use_cache": True}
+        layers = self.model(**given).past_key_values.layers
+        kept = tuple((layer.keys, layer.values) for layer in layers)
+        return Past(kept, for_gradients=STEADY)
 
 
 class _Staircase:
@@ -71,7 +88,10 @@ class _Staircase:
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
         call = self.signature.bind_partial(*args, **kwargs)
         hidden: Tensor = call.arguments["hidden_states"]
-        call.arguments["attention_mask"] = staircase_mask(self.layer, hidden.shape[1]).to(hidden)
+        cache = call.arguments.get("past_key_values")
+        past = 0 if cache is None else cache.get_seq_length(self.layer)
+        mask = staircase_mask(self.layer, past + hidden.shape[1])[:, :, past:]
+        call.arguments["attention_mask"] = mask.to(hidden)
         return call.args, call.kwargs
 
 
