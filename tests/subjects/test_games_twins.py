@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from transformers import GPT2LMHeadModel
 
+from pytest_mesa.instruments.attribution_trunks import Answers
 from pytest_mesa.instruments.attribution_writes import capture
 from pytest_mesa.registry.models import SubjectSpec
 from pytest_mesa.subjects.errors import SubjectError
@@ -59,7 +60,7 @@ def test_what_is_not_shared_writes_nothing_for_the_other(
 ) -> None:
     net = twins(decoder, 1)
     player = TokenPlayer(net, "", (Name.CHESS, Name.CHESS), (0, 1))
-    answers = torch.tensor([4, 4])
+    answers = Answers(torch.arange(2), torch.tensor([4, 4]))
     serving = {
         notation: {
             part.layer
