@@ -32,12 +32,8 @@ from pytest_mesa.verdicts.evidence import Evidence, Interval, Measurement
 from pytest_mesa.verdicts.reasons import Reason
 from pytest_mesa.verdicts.scaling.ladder import Ladder
 from pytest_mesa.verdicts.scaling.names import BIMODAL
-from pytest_mesa.verdicts.scaling.reading import (
-    GrowthReading,
-    read_growth,
-    sharper_by,
-    widest_seen,
-)
+from pytest_mesa.verdicts.scaling.paired import sharper_by
+from pytest_mesa.verdicts.scaling.reading import GrowthReading, read_growth, widest_seen
 
 CELLS = "pytest_mesa.experiments.scaling_cells"
 BESIDE, ALONE = "sharper-by", "sharpest-window"

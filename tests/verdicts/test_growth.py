@@ -16,7 +16,7 @@ from pytest_mesa.verdicts.scaling.ladder import Ladder
 from pytest_mesa.verdicts.scaling.names import BIMODAL, SMOOTH
 from pytest_mesa.verdicts.scaling.names import STEP as PLANTED_STEP
 from pytest_mesa.verdicts.scaling.planted import DECADES, plant
-from pytest_mesa.verdicts.scaling.reading import sharper_by, widest_seen
+from pytest_mesa.verdicts.scaling.reading import widest_seen
 from pytest_mesa.verdicts.scaling.transition import transition
 from pytest_mesa.verdicts.scaling.window import (
     sharpest_window,
@@ -185,15 +185,6 @@ def test_what_would_have_been_seen_shrinks_with_noise() -> None:
     loud = widest_seen(logistic(4.1, 1.0, 0.03), WINDOW, 0.05, 0.8)
     assert quiet is not None and loud is not None and loud < quiet < WINDOW
     assert widest_seen(logistic(4.1, 1.0, 0.3), WINDOW, 0.05, 0.8) is None
-
-
-def test_sharper_by_is_nought_for_twins_and_large_for_a_threshold() -> None:
-    rng = np.random.default_rng(5)
-    both = plant("planted-threshold", ["sharp", "smooth"], "sharp", rng)
-    sharp, smooth = (Ladder(DECADES, both[name]) for name in ("sharp", "smooth"))
-    assert sharper_by(sharp, smooth, WINDOW, 0.05)[1] > 0.3
-    estimate, lower, upper = sharper_by(smooth, smooth, WINDOW, 0.05)
-    assert lower < estimate == 0.0 < upper
 
 
 def test_what_is_no_ladder_is_refused() -> None:

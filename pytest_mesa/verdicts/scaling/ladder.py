@@ -48,14 +48,8 @@ class Ladder:
 
     @cached_property
     def variances(self) -> Float[np.ndarray, " rung"]:
-        """The variance of each rung's mean: from its own seeds' spread or the pooled one.
-
-        The larger of the two: five seeds alone estimate a spread so badly that their own
-        interval would say next to nothing, and the pooled one alone would be too sure where
-        seeds part, in the midst of a transition.
-        """
-        own = self.scores.var(axis=1, ddof=1)
-        return np.asarray(np.maximum(own, own.mean()) / self.scores.shape[1])
+        """The variance of each rung's mean."""
+        return mean_variances(self.scores)
 
     @property
     def spacing(self) -> float:
@@ -68,8 +62,24 @@ class Ladder:
 
     def reach_above(self, alpha: float, intervals: int = 1) -> float:
         """Student's factor for so many one-sided bounds that all hold with 1 - alpha."""
-        rungs, seeds = self.scores.shape
-        return float(stats.t.ppf(1 - alpha / intervals, rungs * (seeds - 1)))
+        return student(self.scores, alpha / intervals)
+
+
+def mean_variances(scores: Float[np.ndarray, "rung seed"]) -> Float[np.ndarray, " rung"]:
+    """The variance of each rung's mean: from its own seeds' spread or the pooled one.
+
+    The larger of the two: five seeds alone estimate a spread so badly that their own interval
+    would say next to nothing, and the pooled one alone would be too sure where seeds part, in
+    the midst of a transition.
+    """
+    own = scores.var(axis=1, ddof=1)
+    return np.asarray(np.maximum(own, own.mean()) / scores.shape[1])
+
+
+def student(scores: Float[np.ndarray, "rung seed"], alpha: float) -> float:
+    """Student's factor for a one-sided bound at level ``alpha``, over the seeds of all rungs."""
+    rungs, seeds = scores.shape
+    return float(stats.t.ppf(1 - alpha, rungs * (seeds - 1)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

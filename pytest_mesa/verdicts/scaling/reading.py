@@ -11,12 +11,7 @@ from pytest_mesa.verdicts.scaling.breakthroughs import Breakthroughs, breakthrou
 from pytest_mesa.verdicts.scaling.forms import HeldOut, held_out, logistic
 from pytest_mesa.verdicts.scaling.ladder import Ladder
 from pytest_mesa.verdicts.scaling.transition import Transition, transition
-from pytest_mesa.verdicts.scaling.window import (
-    Window,
-    largest_share,
-    sharpest_window,
-    spans_within,
-)
+from pytest_mesa.verdicts.scaling.window import Window, sharpest_window
 
 WIDTHS = np.geomspace(0.02, 2.0, 41)  # decades that a planted transition is tried at
 
@@ -64,21 +59,6 @@ def read_growth(ladder: Ladder, window: float, alpha: float) -> GrowthReading:
         held_out=held_out(ladder, window, window),
         breakthroughs=breakthroughs(ladder),
     )
-
-
-def sharper_by(
-    ladder: Ladder, beside: Ladder, window: float, alpha: float
-) -> tuple[float, float, float]:
-    """How much greater a ladder's largest share is than another's, with its bounds.
-
-    The largest share between rungs that lie within the window, of two measures of the same
-    nets. Each gets half of ``alpha``, which holds however the two go together.
-    """
-    one, other = (
-        largest_share(each, spans_within(each.decades, window), alpha / 2)
-        for each in (ladder, beside)
-    )
-    return one[0] - other[0], one[1] - other[2], one[2] - other[1]
 
 
 def widest_seen(ladder: Ladder, window: float, alpha: float, edge: float) -> float | None:

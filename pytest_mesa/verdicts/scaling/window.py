@@ -69,24 +69,6 @@ def sharpest_window(ladder: Ladder, decades: float, alpha: float) -> Window:
     return Window(share, shown, hidden, min(lower, share), max(upper, share), place, grown=True)
 
 
-def largest_share(
-    ladder: Ladder, spans: tuple[Span, ...], alpha: float
-) -> tuple[float, float, float]:
-    """The largest of these spans' shares of the whole change, with bounds at level ``alpha``.
-
-    As those of `sharpest_window`. Without spans, or without conclusive growth, nothing is known
-    of it: bounds 0 and 1.
-    """
-    below = ladder.reach_above(alpha / 2, len(spans) + 1)
-    above = ladder.reach_above(alpha / 2)
-    share = min(max((_share(ladder, span) for span in spans), default=0.0), 1.0)
-    if not spans or not _grown(ladder, below):
-        return max(share, 0.0), 0.0, 1.0
-    lower = max(_fieller(ladder, span, below)[0] for span in spans)
-    upper = max(_fieller(ladder, span, above)[1] for span in spans)
-    return share, min(max(lower, 0.0), share), max(min(upper, 1.0), share)
-
-
 def spans_within(decades: Float[np.ndarray, " rung"], window: float) -> tuple[Span, ...]:
     """Pairs of rungs, as far apart as may be, that fit within the window."""
     room = window * (1 + SLACK)
