@@ -12,6 +12,7 @@ import pytest
 
 from pytest_mesa._plugin.items import PredictionItem
 from pytest_mesa._plugin.options import Options, file_name, is_spec_file
+from pytest_mesa.registry.discovery import find_kind
 from pytest_mesa.registry.errors import SpecErrors
 from pytest_mesa.registry.loader import LoadedPrediction, load
 from pytest_mesa.registry.nodes import parse
@@ -71,6 +72,8 @@ class Collector:
     def items(self, file: PredictionFile) -> Iterator[PredictionItem]:
         """Load the file and make its items: its own line-up, and one a model that fills a slot.
 
+        Where the kind gathers models, those that are no ladder yet make one together.
+
         Raises:
             SpecErrors: the file is no spec, or its id is taken.
         """
@@ -83,7 +86,9 @@ class Collector:
             )
         _check_tags(loaded)
         slots = [bool(subject.released) for subject in loaded.prediction.subjects]
-        filled = list(self._options.models.items()) if any(slots) else []
+        kind = find_kind(loaded.prediction.experiment.kind)
+        models = self._options.gathered if kind.gathers else self._options.models
+        filled = list(models.items()) if any(slots) else []
         own: list[tuple[str, str | None]] = [] if filled and all(slots) else [("", None)]
         for short, ref in [*own, *filled]:
             name = f"{loaded.id}[{short}]" if short else loaded.id

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from pytest_mesa.registry.loader import SUFFIXES
 from pytest_mesa.registry.lock import Lock, LockError, read_lock
 from pytest_mesa.session import Settings
 from pytest_mesa.subjects.errors import SubjectError
+from pytest_mesa.subjects.listed_references import can_be_listed, listed
 from pytest_mesa.subjects.references import short_name, with_options
 
 
@@ -28,7 +30,7 @@ class Gate(StrEnum):
     REGRESSION = "regression"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Options:
     """What this session was asked to do.
 
@@ -52,6 +54,16 @@ class Options:
     here: Path
     compare: str | None
     report: Path | None
+
+    @cached_property
+    def gathered(self) -> dict[str, str]:
+        """The models as one ladder, by its short name, beside those given as ladders."""
+        single = {name: ref for name, ref in self.models.items() if can_be_listed(ref)}
+        if len(single) < 2:
+            return self.models
+        ladder = listed(single.values())
+        apart = {name: ref for name, ref in self.models.items() if name not in single}
+        return apart if ladder in apart.values() else {short_name(ladder): ladder} | apart
 
 
 def read_options(config: pytest.Config) -> Options:

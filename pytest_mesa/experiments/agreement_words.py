@@ -22,7 +22,7 @@ PROBES = "pytest_mesa.experiments.agreement_words_probes"
 
 def subject_parts(prediction: Prediction, handle: Handle) -> tuple[Cell, ...]:
     """Competence, answers and aspects of a subject that reads text."""
-    chosen, able = _wordings(prediction, handle), competence(prediction, handle)
+    chosen, able = wordings(prediction, handle), competence(prediction, handle)
     parts = [able, _answers(prediction, handle, (chosen, able))]
     if prediction.experiment.probes:
         parts.append(_aspects(prediction, handle, (chosen, able)))
@@ -34,14 +34,14 @@ def control_parts(prediction: Prediction, handle: Handle) -> tuple[Cell, ...]:
 
     A subject may keep any of them, so a control has to be read right under all.
     """
-    return (_answers(prediction, handle, (_wordings(prediction, handle, every=True),)),)
+    return (_answers(prediction, handle, (wordings(prediction, handle, every=True),)),)
 
 
 def exhibit(prediction: Prediction, handle: Handle) -> Cell:
     """A whole prompt, and what the subject makes of it."""
-    more = (_wordings(prediction, handle), competence(prediction, handle))
+    more = (wordings(prediction, handle), competence(prediction, handle))
     count = {"count": _words(prediction).competence}
-    return _part("words-exhibit", prediction, handle, count, "exhibit", more)
+    return part("words-exhibit", prediction, handle, count, "exhibit", more)
 
 
 def competence(prediction: Prediction, handle: Handle) -> Cell:
@@ -52,8 +52,8 @@ def competence(prediction: Prediction, handle: Handle) -> Cell:
         "written": words.written,
         "able": _able(prediction),
     }
-    more = (_wordings(prediction, handle),)
-    return _part("words-competence", prediction, handle, counts, "competence", more)
+    more = (wordings(prediction, handle),)
+    return part("words-competence", prediction, handle, counts, "competence", more)
 
 
 def check(prediction: Prediction) -> None:
@@ -86,7 +86,7 @@ def _task(prediction: Prediction) -> KnapsackTask:
     return task
 
 
-def _part(
+def part(
     kind: str,
     prediction: Prediction,
     handle: Handle,
@@ -94,6 +94,7 @@ def _part(
     function: str,
     more: tuple[Cell, ...] = (),
 ) -> Cell:
+    """A cell that asks one subject in words; ``more`` are inputs, the chosen wordings first."""
     common = {
         "task": _task(prediction).model_dump(mode="json"),
         "seed": prediction.seed,
@@ -103,13 +104,14 @@ def _part(
     return part_cell(kind, 1, handle, common | params, impl, kind.replace("-", " "), more)
 
 
-def _wordings(prediction: Prediction, handle: Handle, *, every: bool = False) -> Cell:
+def wordings(prediction: Prediction, handle: Handle, *, every: bool = False) -> Cell:
+    """The wordings that a subject is asked under: those that it solves best, or all."""
     words = _words(prediction)
     params: dict[str, Any] = {"templates": list(words.templates), "shots": words.shots}
     if every:
-        return _part("every-wording", prediction, handle, params, "every_wording")
+        return part("every-wording", prediction, handle, params, "every_wording")
     params |= {"keep": words.keep, "count": words.choose}
-    return _part("wordings", prediction, handle, params, "choose")
+    return part("wordings", prediction, handle, params, "choose")
 
 
 def _answers(prediction: Prediction, handle: Handle, more: tuple[Cell, ...]) -> Cell:
@@ -122,20 +124,23 @@ def _answers(prediction: Prediction, handle: Handle, more: tuple[Cell, ...]) -> 
         "glance": words.glance // len(rivals),
         "able": _able(prediction),
     }
-    return _part("words-agreement", prediction, handle, params, "answers", more)
+    return part("words-agreement", prediction, handle, params, "answers", more)
 
 
 def _aspects(prediction: Prediction, handle: Handle, more: tuple[Cell, ...]) -> Cell:
-    probed = _words(prediction).probed
     params = {
         "aspects": list(prediction.experiment.probes),
-        # Half to fit, a sixth to choose the layer, a third to measure.
-        "counts": [probed // 2, probed // 6, probed - probed // 2 - probed // 6],
+        "counts": split(_words(prediction).probed),
         "alpha": prediction.verdict.alpha,
         "able": _able(prediction),
         "precision": "exact",
     }
-    return _part("words-aspects", prediction, handle, params, f"{PROBES}:aspects", more)
+    return part("words-aspects", prediction, handle, params, f"{PROBES}:aspects", more)
+
+
+def split(probed: int) -> list[int]:
+    """Instances that probes are fitted on (half), chosen on (a sixth) and measured on."""
+    return [probed // 2, probed // 6, probed - probed // 2 - probed // 6]
 
 
 def _able(prediction: Prediction) -> dict[str, Json]:

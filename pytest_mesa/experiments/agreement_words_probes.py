@@ -18,8 +18,10 @@ from pytest_mesa.experiments.agreement_cells import (
 )
 from pytest_mesa.experiments.agreement_words_asking import is_able, rng_of, subject_of, task_of
 from pytest_mesa.runs.cells import Json, Result
+from pytest_mesa.subjects.asked import Asked
 from pytest_mesa.subjects.language import LanguageModel
 from pytest_mesa.subjects.shuffled import shuffled
+from pytest_mesa.tasks.knapsack.instances import Instances
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -47,16 +49,27 @@ def aspects(
         return {"detail": {"aspects": {}, "aspects_skipped": "the subject has no inside"}}
     rng = rng_of(params, ASPECTS_STREAM)
     instances = distinct_instances(task_of(params), sum(params["counts"]), rng)
+    streams, baseline = learned(params, model, ways[0], instances, rng)
+    return {"detail": {"aspects": aspect_scores(params, instances, streams, baseline, rng)}}
+
+
+def learned(
+    params: Mapping[str, Json],
+    model: Any,
+    way: Asked,
+    instances: Instances,
+    rng: np.random.Generator,
+) -> tuple[Float[np.ndarray, "layer batch component"], Float[np.ndarray, "batch feature"]]:
+    """A model's streams where a wording's prompts end, and all that is there without learning."""
     plain = plain_features(instances)
-    prompts = ways[0].prompts(instances)
+    prompts = way.prompts(instances)
     fit, *_ = params["counts"]
     twins = [
         twin_features(shuffled(model, params["seed"] + index), prompts, fit)
         for index in range(TWINS)
     ]
     baseline = np.concatenate([plain, random_features(plain, rng), *twins], axis=1)
-    streams = compressed(ending_streams(model, prompts), fit)
-    return {"detail": {"aspects": aspect_scores(params, instances, streams, baseline, rng)}}
+    return compressed(ending_streams(model, prompts), fit), baseline
 
 
 def ending_streams(model: Any, prompts: Sequence[str]) -> Float[np.ndarray, "layer batch d_model"]:

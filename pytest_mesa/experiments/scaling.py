@@ -18,11 +18,12 @@ from dataclasses import replace
 
 import numpy as np
 
+from pytest_mesa.experiments import scaling_models
 from pytest_mesa.experiments.base import Plan
 from pytest_mesa.experiments.lineup import part_cell, plan_lineup, read_lineup
 from pytest_mesa.registry.models import Prediction, VerdictRule
 from pytest_mesa.runs.cells import Cell, Result
-from pytest_mesa.subjects import knapsack_nets, ladders
+from pytest_mesa.subjects import knapsack_nets, ladders, model_ladders
 from pytest_mesa.subjects.errors import SubjectError, UnsuitedError
 from pytest_mesa.subjects.handles import Handle
 from pytest_mesa.subjects.recipes import LADDERS
@@ -88,11 +89,14 @@ def _check(prediction: Prediction, released: str | None) -> None:
             f"verdict.predicted: a claim on '{estimand}' predicts '{side}' a number",
             at=("verdict", "predicted"),
         )
-    if released is not None and not released.startswith("ladder:"):
+    if released is not None and model_ladders.is_listed(released):
+        model_ladders.check(released)
+    elif released is not None and not released.startswith("ladder:"):
         raise UnsuitedError(
             f"the experiment 'scaling' follows nets of many sizes, and {released} is one model; "
-            f"name a ladder: {', '.join(f'ladder:{name}' for name in LADDERS)}, or ladder:DIR of "
-            "a directory with one saved net a folder"
+            f"{model_ladders.TAKES}. Name --mesa-model once for each of them, or name a ladder: "
+            f"{', '.join(f'ladder:{name}' for name in LADDERS)}, ladder:REF;REF;…, or ladder:DIR "
+            "of a directory with one saved net a folder"
         )
 
 
@@ -108,6 +112,8 @@ def _ladder(prediction: Prediction, handle: Handle) -> Cell:
         }
         impl = f"{CELLS}:planted"
         return Cell("planted-ladder", 1, params, impl, label=f"plant · {handle.label}")
+    if model_ladders.is_of_models(handle):
+        return _model_ladder(prediction, handle)
     rungs = ladders.nets(handle)
     sizes = handle.params.get("sizes")
     return Cell(
@@ -118,6 +124,14 @@ def _ladder(prediction: Prediction, handle: Handle) -> Cell:
         inputs=tuple(_net(prediction, handle, net) for rung in rungs for net in rung),
         label=f"gather · {handle.label}",
     )
+
+
+def _model_ladder(prediction: Prediction, handle: Handle) -> Cell:
+    """Released models have no known sizes yet, so whoever gathers them orders them."""
+    if model_ladders.reads_text(handle):
+        return scaling_models.model_ladder(prediction, handle)
+    nets = [(_net(prediction, handle, net),) for net in model_ladders.models(handle)]
+    return scaling_models.gathering(prediction, handle, nets)
 
 
 def _net(prediction: Prediction, ladder: Handle, net: Handle) -> Cell:

@@ -25,7 +25,7 @@ from pytest_mesa.subjects.load import load
 from pytest_mesa.tasks.knapsack.aspects import ASPECTS
 from pytest_mesa.tasks.knapsack.exact import optimum
 from pytest_mesa.tasks.knapsack.heuristics import SOLVERS
-from pytest_mesa.tasks.knapsack.instances import draw
+from pytest_mesa.tasks.knapsack.instances import Instances, draw
 from pytest_mesa.verdicts.scaling.names import PLANTS
 from pytest_mesa.verdicts.scaling.planted import DECADES, SEEDS, plant
 
@@ -57,15 +57,21 @@ def net(params: Mapping[str, Json], inputs: tuple[Result, ...], _folder: Path) -
 def behaviour(
     subject: Subject, task: KnapsackTask, paper: int, seed: int
 ) -> tuple[dict[str, float], Float[np.ndarray, " batch"]]:
-    """What a net's answers are worth, in several units, and 1.0 for each right one.
+    """What a net's answers are worth, in several units, and 1.0 for each right one."""
+    fresh = draw(task, ANSWERED, np.random.default_rng([seed, BEHAVIOUR_STREAM]))
+    return worth(subject.answer_logits(fresh), fresh, paper)
+
+
+def worth(
+    logits: Float[torch.Tensor, "batch answer"], fresh: Instances, paper: int
+) -> tuple[dict[str, float], Float[np.ndarray, " batch"]]:
+    """What answers are worth, in several units, and 1.0 for each right one.
 
     ``log-likelihood`` is in nats, of the optimum among all answers. ``regret-closed`` is 1
     where no value is missed or made up, and 0 where as much is as by `HEURISTIC`. ``papers``
     is the share of runs of ``paper`` instances that are right in every one.
     """
-    fresh = draw(task, ANSWERED, np.random.default_rng([seed, BEHAVIOUR_STREAM]))
     best: Int[np.ndarray, " batch"] = optimum(fresh)
-    logits = subject.answer_logits(fresh)
     log_likelihood = torch.log_softmax(logits, -1)[torch.arange(len(best)), torch.from_numpy(best)]
     answers = logits.argmax(-1).numpy()
     right = np.asarray(answers == best, dtype=np.float64)
@@ -90,12 +96,25 @@ def decodability(subject: Subject, twin: Subject, task: KnapsackTask, seed: int)
     rng = np.random.default_rng([seed, PROBE_STREAM])
     instances = distinct_instances(task, FIT + CHOOSE + MEASURE, rng)
     untrained = np.concatenate(answer_streams(twin, instances), axis=1)
+    baseline = np.concatenate([plain_features(instances), untrained], axis=1)
+    streams = answer_streams(subject, instances)
+    return added(streams, baseline, instances, Split.of(FIT, CHOOSE, MEASURE), rng)
+
+
+def added(
+    streams: Float[np.ndarray, "layer batch feature"],
+    baseline: Float[np.ndarray, "batch feature"],
+    instances: Instances,
+    split: Split,
+    rng: np.random.Generator,
+) -> float:
+    """Mean partial R² of the quantities `PROBED`, each at its best layer, beyond a baseline."""
     scores = probe_layers(
-        list(answer_streams(subject, instances)),
-        np.concatenate([plain_features(instances), untrained], axis=1),
+        list(streams),
+        baseline,
         {name: ASPECTS[name](instances) for name in PROBED},
         control_task(instances, rng),
-        Split.of(FIT, CHOOSE, MEASURE),
+        split,
         0.0,
         rng,
     )

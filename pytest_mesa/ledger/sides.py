@@ -14,6 +14,7 @@ from typing import Any
 from pytest_mesa.ledger.index import Index, Item, Line, scan
 from pytest_mesa.ledger.records import Record, item
 from pytest_mesa.registry.errors import did_you_mean
+from pytest_mesa.subjects.listed_references import called, listed, members
 from pytest_mesa.subjects.references import revision_of, short_name
 
 _COMMIT = re.compile(r"[0-9a-f]{7,64}")
@@ -131,7 +132,9 @@ def places_before(lines: Sequence[Line]) -> list[int | None]:
 
 @lru_cache(maxsize=1 << 16)
 def family(lineup: str) -> str:
-    """A model reference without its revision and options."""
+    """A model reference without its revision and options; of a list, each member's."""
+    if several := members(lineup):
+        return listed(map(family, several))
     body, revision = lineup.partition("?")[0], revision_of(lineup)
     return body.removesuffix(f"@{revision}") if revision else body
 
@@ -150,7 +153,10 @@ def _of(side: Side, prediction: str) -> dict[str, Record]:
 
 def _names(lineup: str) -> Iterator[str]:
     """What a line-up may be called: in full, without its scheme or options, by its last part,
-    and each of these without the revision."""
+    and each of these without the revision. A list goes by what it is called."""
+    if members(lineup):
+        yield from (lineup, called(lineup))
+        return
     body = lineup.partition("?")[0].rstrip("/")
     scheme, _, rest = body.partition(":")
     yield lineup

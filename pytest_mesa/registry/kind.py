@@ -12,11 +12,16 @@ from pytest_mesa.registry.models import fault, repeated
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """An experiment or task kind: its name, its parameters' model, and where its code lives."""
+    """An experiment or task kind: its name, its parameters' model, and where its code lives.
+
+    ``gathers`` says that the models given on one command line are one subject to it, a ladder,
+    and not one each.
+    """
 
     name: str
     params: type[BaseModel]
     impl: str
+    gathers: bool = False
 
 
 def distinct(value: tuple[Any, ...]) -> tuple[Any, ...]:

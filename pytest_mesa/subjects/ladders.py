@@ -17,6 +17,7 @@ from pytest_mesa.runs.cells import Json, Result
 from pytest_mesa.subjects.errors import SubjectError
 from pytest_mesa.subjects.handles import Handle, Scheme
 from pytest_mesa.subjects.knapsack_nets import net_handles
+from pytest_mesa.subjects.model_ladders import is_listed, model_ladder
 from pytest_mesa.subjects.recipes import LADDER_SEEDS, LADDERS, TASK, training_cell
 from pytest_mesa.subjects.saved_ladders import PARAMETERS, is_folder, saved_ladder
 from pytest_mesa.verdicts.scaling.names import LEAST_SEEDS, PLANTS
@@ -34,6 +35,8 @@ def ladder_handles(spec: SubjectSpec) -> tuple[Handle, ...]:
     name = str(spec.ref).partition(":")[2]
     if spec.untrained:
         raise SubjectError("a ladder is not untrained", at=("untrained",))
+    if is_listed(str(spec.ref)):
+        return (model_ladder(spec),)
     known = (*LADDERS, *PLANTS)
     if name not in known and is_folder(name):
         return (_saved_handle(name, spec),)
@@ -130,7 +133,7 @@ def no_net(params: Mapping[str, Json], _inputs: tuple[Result, ...]) -> NoReturn:
     Raises:
         SubjectError: always.
     """
-    name = params.get("name") or params.get("planted") or "of saved nets"
+    name = params.get("name") or params.get("planted") or "of models"
     raise SubjectError(f"the ladder {name!r} is many nets, not one that could be loaded")
 
 

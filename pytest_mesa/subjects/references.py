@@ -2,6 +2,7 @@
 
 A reference is a hub id ``org/name[@revision]``, a local directory, a ``.gguf`` or lc0
 ``.pb.gz`` file, or ``scheme:rest``. Options follow a question mark, ``?dtype=bfloat16``.
+Several of them, with semicolons between, make one ladder: ``ladder:REF;REF;…``.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 from pytest_mesa.registry.errors import did_you_mean
 from pytest_mesa.subjects.bundled import BUNDLES
 from pytest_mesa.subjects.errors import SubjectError
+from pytest_mesa.subjects.listed_references import called, listed, members
 
 SCHEMES = (
     *("hf", "gguf", "lc0", "recipe", "compiled", "scripted", "bundled"),
@@ -59,6 +61,9 @@ def parse(text: str) -> Reference:
         SubjectError: an unknown scheme, alias or option, a path that does not exist, or text
             that is none of these.
     """
+    if several := members(text):
+        remote_code = any(parse(each).remote_code for each in several)
+        return Reference(text, "ladder", text.partition(":")[2], remote_code=remote_code)
     body, options = _split_options(text)
     dtype, remote_code = _options(text, options)
     scheme, rest = _split_scheme(body)
@@ -87,6 +92,8 @@ def known_schemes() -> tuple[str, ...]:
 
 def short_name(text: str) -> str:
     """The last part of a reference, for ids and labels; it looks at nothing but the text."""
+    if members(text):
+        return called(text)
     body, _ = _split_options(text)
     head, rest = _split_scheme(body)
     rest = rest.rstrip("/\\")
@@ -100,7 +107,10 @@ def short_name(text: str) -> str:
 
 
 def revision_of(text: str) -> str:
-    """The revision that a hub id asks for; it looks at nothing but the text."""
+    """The revision that a hub id asks for, or all of a list; it looks at nothing but the text."""
+    if several := members(text):
+        revisions = {revision_of(each) for each in several}
+        return revisions.pop() if len(revisions) == 1 else ""
     _, rest = _split_scheme(_split_options(text)[0])
     return rest.partition("@")[2] if _HUB_ID.fullmatch(rest) else ""
 
@@ -108,11 +118,13 @@ def revision_of(text: str) -> str:
 def with_options(text: str, *, dtype: str = "", remote_code: bool = False) -> str:
     """The reference with options of the command line added; its own win.
 
-    A reference to anything but a language model stays as it is.
+    A reference to anything but a language model stays as it is; a list is put in order.
 
     Raises:
         SubjectError: an unknown option in the reference.
     """
+    if several := members(text):
+        return listed(with_options(e, dtype=dtype, remote_code=remote_code) for e in several)
     body, given = _split_options(text)
     if _split_scheme(body)[0] not in ("", "hf", "gguf", "bundled"):
         return text
