@@ -102,6 +102,7 @@ def no_subject(message: str = "") -> Shown:
     return Shown(
         *_INCONCLUSIVE,
         headline=message or f"{reason.value}: {reason.remedy}",
+        note=message,
         properties=(("verdict", Outcome.INCONCLUSIVE.value), ("reason", reason.value)),
     )
 

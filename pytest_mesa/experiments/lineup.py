@@ -186,6 +186,8 @@ def _handles(
         try:
             found += handles(spec, released)
         except SubjectError as error:
+            if spec.released and isinstance(error, UnsuitedError):
+                raise
             raise SubjectError(str(error), at=error.at or (*where, index)) from error
     return found
 

@@ -89,9 +89,7 @@ def _check(prediction: Prediction, released: str | None) -> None:
             f"verdict.predicted: a claim on '{estimand}' predicts '{side}' a number",
             at=("verdict", "predicted"),
         )
-    if released is not None and model_ladders.is_listed(released):
-        model_ladders.check(released)
-    elif released is not None and not released.startswith("ladder:"):
+    if released is not None and not released.startswith("ladder:"):
         raise UnsuitedError(
             f"the experiment 'scaling' follows nets of many sizes, and {released} is one model; "
             f"{model_ladders.TAKES}. Name --mesa-model once for each of them, or name a ladder: "

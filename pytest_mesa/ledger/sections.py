@@ -9,6 +9,7 @@ from pytest_mesa.ledger import facts
 from pytest_mesa.ledger.markdown import code, fence, interval, link, region, table, text
 from pytest_mesa.ledger.records import Record
 from pytest_mesa.ledger.tables import drawing, exhibit, rendered, sensitivity
+from pytest_mesa.subjects.listed_references import called
 
 SYMBOLS = {"pass": "✓", "fail": "✗", "inconclusive": "?", "error": "!"}
 LOCKS = {
@@ -33,15 +34,18 @@ class Entry:
 
 
 def name(record: Record) -> str:
-    """The item's name: ``knapsack-no-dp`` or ``chess-go-circuits[gemma3-270m]``."""
-    lineup = record.get("lineup", "")
+    """The item's name: ``knapsack-no-dp`` or ``chess-go-circuits[gemma3-270m]``.
+
+    A list of models goes by what it is called.
+    """
+    lineup = called(record.get("lineup", ""))
     return f"{record['prediction']}[{lineup}]" if lineup else str(record["prediction"])
 
 
 def anchor(record: Record) -> str:
     """The section's anchor: the name in letters that need no escape."""
     # Ids never hold two hyphens in a row, so no line-up can look like another prediction.
-    parts = (record["prediction"], record.get("lineup", ""))
+    parts = (record["prediction"], called(record.get("lineup", "")))
     slugs = [re.sub(r"[^a-z0-9]+", "-", str(part).lower()).strip("-") for part in parts]
     return "--".join(slug for slug in slugs if slug)
 

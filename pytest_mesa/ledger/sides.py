@@ -246,7 +246,7 @@ def _unknown(index: Index, name: str) -> str:
     if not index.items:
         return f"'{name}': {index.path} holds no verdict yet"
     # As last seen, so that the newest releases are named.
-    lineups = [lineup for lineup in reversed(index.lineups) if lineup]
+    lineups = [called(lineup) for lineup in reversed(index.lineups) if lineup]
     told = ", ".join(lineups[:_NAMED]) or "none but the specs' own subjects"
     hint = did_you_mean(name, [each for lineup in lineups for each in _names(lineup)])
     return (

@@ -22,6 +22,7 @@ from pytest_mesa.report.markup import (
     text,
 )
 from pytest_mesa.report.selection import Claim
+from pytest_mesa.subjects.listed_references import called
 
 
 def claim_section(claim: Claim) -> Html:
@@ -67,7 +68,7 @@ def verdict_mark(record: Record) -> Html:
 
 def _verdict(record: Record) -> Html:
     """A line-up's newest verdict, from the sentence that tells it to its provenance."""
-    who = record.get("lineup") or record["model"].get("ref", "")
+    who = called(str(record.get("lineup") or record["model"].get("ref", "")))
     reason = f"{record['reason']}: " if record["reason"] else ""
     message = str(record.get("message", ""))
     parts = [
@@ -180,4 +181,4 @@ def _history_row(step: Step) -> list[Html]:
 
 
 def _who(step: Step) -> str:
-    return str(step.record.get("lineup") or step.record["model"].get("ref", ""))
+    return called(str(step.record.get("lineup") or step.record["model"].get("ref", "")))

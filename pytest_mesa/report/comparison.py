@@ -13,6 +13,7 @@ from pytest_mesa.ledger.markdown import text as escaped
 from pytest_mesa.ledger.records import Record
 from pytest_mesa.registry.errors import printable
 from pytest_mesa.report.terminal import Line, bounds_text
+from pytest_mesa.subjects.listed_references import called
 
 REGRESSION = "regression"
 ENVIRONMENT = Cause.ENVIRONMENT.value
@@ -118,7 +119,7 @@ def as_json(comparisons: Sequence[Comparison], before: str, after: str) -> dict[
 
 
 def _name(comparison: Comparison) -> str:
-    lineup = comparison.lineup
+    lineup = called(comparison.lineup)
     return f"{comparison.prediction}[{lineup}]" if lineup else comparison.prediction
 
 

@@ -10,6 +10,7 @@ from pytest_mesa.ledger.markdown import Bar, number_rows
 from pytest_mesa.registry.errors import printable
 from pytest_mesa.report.comparison import headline
 from pytest_mesa.report.terminal import bounds_text, region_text
+from pytest_mesa.subjects.listed_references import called
 
 # A strip longer than a screen or two says less than the list.
 _STRIP = 60
@@ -102,7 +103,7 @@ def _step(step: Step) -> list[str]:
 
 
 def _who(step: Step) -> str:
-    return str(step.record.get("lineup") or step.record["model"].get("ref", ""))
+    return called(str(step.record.get("lineup") or step.record["model"].get("ref", "")))
 
 
 def _is_implied(difference: Difference) -> bool:

@@ -133,7 +133,7 @@ def no_net(params: Mapping[str, Json], _inputs: tuple[Result, ...]) -> NoReturn:
     Raises:
         SubjectError: always.
     """
-    name = params.get("name") or params.get("planted") or "of models"
+    name = params.get("name") or params.get("planted") or "of saved nets"
     raise SubjectError(f"the ladder {name!r} is many nets, not one that could be loaded")
 
 
