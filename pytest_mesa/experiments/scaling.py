@@ -92,9 +92,9 @@ def _check(prediction: Prediction, released: str | None) -> None:
     if released is not None and not released.startswith("ladder:"):
         raise UnsuitedError(
             f"the experiment 'scaling' follows nets of many sizes, and {released} is one model; "
-            f"{model_ladders.TAKES}. Name --mesa-model once for each of them, or name a ladder: "
-            f"{', '.join(f'ladder:{name}' for name in LADDERS)}, ladder:REF;REF;…, or ladder:DIR "
-            "of a directory with one saved net a folder"
+            f"{model_ladders.TAKES}: name --mesa-model once for each, or name a ladder, "
+            f"{', '.join(f'ladder:{name}' for name in LADDERS)}, or ladder:DIR of a directory "
+            "with one saved net a folder"
         )
 
 

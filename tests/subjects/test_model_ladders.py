@@ -52,7 +52,9 @@ def test_two_sets_share_no_name_and_one_set_has_one(
     assert called(listed(one)).startswith(f"{len(one)}-models-")
 
 
-@pytest.mark.parametrize("text", ["ladder:knapsack-fixed-steps", "ladder:./nets", "a;b", "ladder:;"])
+@pytest.mark.parametrize(
+    "text", ["ladder:knapsack-fixed-steps", "ladder:./nets", "a;b", "ladder:;"]
+)
 def test_what_is_no_list_is_left_alone(text: str) -> None:
     assert members(text) == ()
     assert called(text) == text
@@ -60,7 +62,9 @@ def test_what_is_no_list_is_left_alone(text: str) -> None:
 
 
 def test_what_would_be_torn_or_nested_is_not_listed() -> None:
-    told = {text: can_be_listed(text) for text in ("org/m", "./a;b", "ladder:./nets", "gguf:a.gguf")}
+    told = {
+        text: can_be_listed(text) for text in ("org/m", "./a;b", "ladder:./nets", "gguf:a.gguf")
+    }
     assert told == {"org/m": True, "./a;b": False, "ladder:./nets": False, "gguf:a.gguf": True}
 
 
@@ -125,7 +129,7 @@ def fewer() -> Iterator[tuple[tuple[str, ...], str]]:
     )
 
 
-@pytest.mark.parametrize(("texts", "said"), fewer())
+@pytest.mark.parametrize(("texts", "said"), list(fewer()))
 def test_what_is_no_ladder_is_told_before_anything_is_loaded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, texts: tuple[str, ...], said: str
 ) -> None:
@@ -147,7 +151,9 @@ def test_a_model_stands_in_a_ladder_once(saved: list[str], tmp_path: Path) -> No
     assert not isinstance(error.value, UnsuitedError)
     (tmp_path / "again").symlink_to(saved[4])
     twice = [*saved[1:], f"{tmp_path / 'again'}?dtype=bfloat16"]
-    with pytest.raises(SubjectError, match=r"again\?dtype=bfloat16 and .*net-04 are the same model"):
+    with pytest.raises(
+        SubjectError, match=r"again\?dtype=bfloat16 and .*net-04 are the same model"
+    ):
         handles(SubjectSpec(released=True), listed(twice))
 
 
