@@ -32,7 +32,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="fill the 'released' slot of specs with this model (repeatable; run just these items "
         "with -m released): a hub id ORG/NAME[@REVISION], a local directory, a .gguf file, an lc0 "
         ".pb.gz file, or SCHEME:REST with scheme hf, gguf, lc0, recipe, compiled or bundled "
-        "(bundled:smollm2-135m, bundled:gemma3-270m, bundled:maia-1900; see 'mesa subjects')",
+        "(bundled:smollm2-135m, bundled:gemma3-270m, bundled:maia-1900; see 'mesa subjects'). "
+        "Specs that follow a ladder of sizes take all models given as one ladder; ladder:REF;REF;… "
+        "is another, and ladder:DIR a directory of saved nets",
     )
     add(
         "--mesa-device",

@@ -89,7 +89,7 @@ def model_ladder(spec: SubjectSpec) -> Handle:
     if spec.seeds > 1 or spec.options:
         raise SubjectError("a ladder of released models takes neither seeds nor options")
     found = check(str(spec.ref))
-    nets = []
+    nets: list[Handle] = []
     for each in found:
         nets += MEMBERS[each.scheme].handles(SubjectSpec(ref=each.text))
     _refuse_same(found, nets)
@@ -115,7 +115,8 @@ def models(ladder: Handle) -> tuple[Handle, ...]:
 
 def reads_text(ladder: Handle) -> bool:
     """Whether the models of a ladder are asked in words."""
-    return ladder.params["models"][0][1]["scheme"] != KNAPSACK_NET.name
+    _, first = ladder.params["models"][0]
+    return bool(first["scheme"] != KNAPSACK_NET.name)
 
 
 def _refuse_kind(model: Reference) -> None:

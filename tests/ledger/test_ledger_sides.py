@@ -15,6 +15,7 @@ from pytest_mesa.ledger.compare import Change
 from pytest_mesa.ledger.history import HistoryError, history
 from pytest_mesa.ledger.index import scan
 from pytest_mesa.ledger.sides import Side, SideError, family, newest_pairs, pairs, select
+from pytest_mesa.subjects.references import short_name
 
 Told = tuple[str, str, float]
 
@@ -230,3 +231,17 @@ def test_options_do_not_hide_a_model(path: Path) -> None:
     for name in ("@v1", "m@v1", "org/m", "m"):
         assert told(side(path, name).records.values()) == expected
     assert told(side(path, "hf:org/m@v1?dtype=bfloat16").records.values()) == expected[1:]
+
+
+def test_a_list_of_models_is_one_model_at_its_members_revisions(path: Path) -> None:
+    old, new = "ladder:org/a@v1?dtype=bfloat16;org/b@v1", "ladder:org/a@v2;org/b@v2"
+    assert family(old) == family(new) == "ladder:org/a;org/b"
+    assert family("ladder:org/a@v1;org/c@v1") != family(old)
+    put(path, "grown", old, 0.1)
+    put(path, "grown", new, 0.2)
+    found = told_pairs(newest_pairs(scan(path)))
+    assert (("grown", old, 0.1), ("grown", new, 0.2)) in found
+    assert told(side(path, short_name(old)).records.values()) == [("grown", old, 0.1)]
+    assert ("grown", new, 0.2) in told(side(path, "@v2").records.values())
+    with pytest.raises(SideError, match=f"line-ups there: {short_name(new)}, {short_name(old)}, "):
+        side(path, "nobody-by-that-name")
