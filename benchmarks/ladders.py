@@ -7,6 +7,10 @@ Eight sizes over two decades, five seeds each. `planted` ladders are the control
 for what must not happen: a narrow transition that lies half on either side of a rung is no
 gradual growth, and a line or noise alone is no jump. ``false`` counts conclusions that
 contradict the planted truth.
+
+Last come pairs, two measures of the same nets, judged as `behaviour-may-jump` is: a step
+beside smooth growth and twins are its controls. In the others one stride takes a known share of
+each measure's change, and a difference between the regions must end in neither.
 """
 
 from __future__ import annotations
@@ -18,12 +22,16 @@ from collections.abc import Callable
 import numpy as np
 
 from pytest_mesa.verdicts.scaling.ladder import Ladder
-from pytest_mesa.verdicts.scaling.names import BIMODAL, SMOOTH, STEP
+from pytest_mesa.verdicts.scaling.names import BIMODAL, SMOOTH, STEP, THRESHOLD
+from pytest_mesa.verdicts.scaling.paired import sharper_by
 from pytest_mesa.verdicts.scaling.planted import DECADES, SEEDS, plant
 from pytest_mesa.verdicts.scaling.reading import read_growth
 
 WINDOW, PREDICTED, REFUTED, ALPHA = 0.29, 0.6, 0.8, 0.05
+SHARPER, LIKE = 0.35, 0.25
+WORDS = ("pass", "fail", "breakthroughs", "inconclusive")
 Draw = Callable[[np.random.Generator], np.ndarray]
+DrawPair = Callable[[np.random.Generator], tuple[np.ndarray, np.ndarray]]
 
 
 def planted(curve: str) -> Draw:
@@ -69,6 +77,57 @@ SHAPES: tuple[tuple[str, Draw, str, str], ...] = (
 )
 
 
+def planted_pair(kind: str) -> DrawPair:
+    """A control's measure and the one beside it."""
+
+    def draw(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        both = plant(kind, ["sharp", "beside"], "sharp", rng)
+        return both["sharp"], both["beside"]
+
+    return draw
+
+
+def strides(one: float, other: float, together: float = 0.0, noise: float = 0.05) -> DrawPair:
+    """Even growth but for one stride, anywhere, that takes such a share of each measure's."""
+
+    def curve(share: float, rng: np.random.Generator) -> np.ndarray:
+        rungs = len(DECADES) - 1
+        rises = np.full(rungs, (1 - share) / (rungs - 1))
+        rises[rng.integers(rungs)] = share
+        return np.concatenate([[0.0], np.cumsum(rises)])
+
+    def draw(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        own, apart = rng.standard_normal((2, len(DECADES), SEEDS))
+        apart = together * own + np.sqrt(1 - together**2) * apart
+        return (
+            curve(one, rng)[:, None] + noise * own,
+            curve(other, rng)[:, None] + noise * apart,
+        )
+
+    return draw
+
+
+PAIRS: tuple[tuple[str, DrawPair, str, str], ...] = (
+    ("planted threshold", planted_pair(THRESHOLD), "pass", "fail"),
+    ("planted twins", planted_pair(SMOOTH), "fail", "pass"),
+    ("strides alike", strides(0.5, 0.5), "", "pass"),
+    ("alike, noise shared", strides(0.5, 0.5, together=0.9), "", "pass"),
+    ("alike, noise opposed", strides(0.5, 0.5, together=-0.9), "", "pass"),
+    ("sharper by 0.3", strides(0.5, 0.2), "", "pass fail"),
+    ("sharper by 0.5", strides(0.7, 0.2, noise=0.1), "", "fail"),
+    ("the other is sharper", strides(0.2, 0.5, noise=0.1), "", "pass"),
+)
+
+
+def paired_outcome(scores: np.ndarray, beside: np.ndarray) -> str:
+    """What the kind ``scaling`` makes of two measures of the same nets."""
+    ladders = Ladder(DECADES, scores), Ladder(DECADES, beside)
+    _, lower, upper = sharper_by(*ladders, WINDOW, ALPHA)
+    if lower > SHARPER:
+        return "pass"
+    return "fail" if upper < LIKE else "inconclusive"
+
+
 def outcome(scores: np.ndarray) -> str:
     """What the kind ``scaling`` makes of one measure on one ladder."""
     growth = read_growth(Ladder(DECADES, scores), WINDOW, ALPHA)
@@ -79,20 +138,33 @@ def outcome(scores: np.ndarray) -> str:
     return "pass" if growth.window.upper < PREDICTED else "inconclusive"
 
 
+def count(
+    name: str, draw_outcome: Callable[[np.random.Generator], str], ladders: int, seed: int
+) -> Counter[str]:
+    """How often ladders of one shape come out in each way; prints the row."""
+    found = Counter(draw_outcome(np.random.default_rng([each, seed])) for each in range(ladders))
+    print(f"{name:<24}" + "".join(f"{found[word]:>15}" for word in WORDS), end="")
+    return found
+
+
 def main() -> int:
     """Simulate, print the table, and fail where a control does not come out as planted."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--ladders", type=int, default=200)
     options = parser.parse_args()
-    words = ("pass", "fail", "breakthroughs", "inconclusive")
-    print(f"{'ladder':<24}" + "".join(f"{word:>15}" for word in words) + f"{'false':>8}")
+    print(f"{'ladder':<24}" + "".join(f"{word:>15}" for word in WORDS) + f"{'false':>8}")
+    rows = [
+        (name, lambda rng, draw=draw: outcome(draw(rng)), expected, false)
+        for name, draw, expected, false in SHAPES
+    ] + [
+        (name, lambda rng, draw=draw: paired_outcome(*draw(rng)), expected, false)
+        for name, draw, expected, false in PAIRS
+    ]
     short = 0
-    for index, (name, draw, expected, false) in enumerate(SHAPES):
-        rngs = (np.random.default_rng([seed, index]) for seed in range(options.ladders))
-        found = Counter(outcome(draw(rng)) for rng in rngs)
+    for index, (name, drawn, expected, false) in enumerate(rows):
+        found = count(name, drawn, options.ladders, index)
         wrong = sum(found[word] for word in false.split())
-        counts = "".join(f"{found[word]:>15}" for word in words)
-        print(f"{name:<24}{counts}{wrong / options.ladders:>8.1%}", flush=True)
+        print(f"{wrong / options.ladders:>8.1%}", flush=True)
         short += bool(expected) and found[expected] < 0.95 * options.ladders
         short += wrong > ALPHA * options.ladders + 3 * (ALPHA * options.ladders) ** 0.5
     return int(short > 0)

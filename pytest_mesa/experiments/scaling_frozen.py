@@ -30,7 +30,8 @@ def freeze(prediction: Prediction, store: Store, folder: Path) -> list[Path]:
         SubjectError: the prediction has no ladder of nets, or one was not measured yet.
         StoreError: ``folder`` can't be written.
     """
-    cells = list(gathered(prediction))
+    # Saved nets are somebody's files, and stay what they are.
+    cells = [cell for cell in gathered(prediction) if _trainings(cell)]
     if not cells:
         raise SubjectError(f"{prediction.prediction} follows no ladder of nets trained here")
     for cell in cells:
@@ -44,13 +45,20 @@ def freeze(prediction: Prediction, store: Store, folder: Path) -> list[Path]:
 
 def _name(cell: Cell) -> str:
     words = re.sub(r"[^a-z0-9]+", "-", cell.label.partition("·")[2].lower()).strip("-")
-    return f"measured-{words}"
+    # Predictions may follow the same ladder on other seeds.
+    seeds = [training.params["seed"] for training in _trainings(cell)]
+    return f"measured-{words}-seeds-{min(seeds)}-to-{max(seeds)}"
+
+
+def _trainings(cell: Cell) -> list[Cell]:
+    return [training for net in cell.inputs for training in net.inputs if training.kind == "train"]
 
 
 def _about(cell: Cell) -> dict[str, object]:
-    nets = [training for net in cell.inputs for training in net.inputs if training.kind == "train"]
     return {
         "kind": KIND,
         "made_by": "mesa fixtures ladders",
-        "nets": [{"net": net.label.removeprefix("train "), "cell": net.key} for net in nets],
+        "nets": [
+            {"net": net.label.removeprefix("train "), "cell": net.key} for net in _trainings(cell)
+        ],
     }

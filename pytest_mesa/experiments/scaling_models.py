@@ -21,11 +21,12 @@ from pytest_mesa.experiments import agreement_words as in_words
 from pytest_mesa.registry.models import Prediction
 from pytest_mesa.runs.cells import Cell
 from pytest_mesa.subjects import model_ladders
-from pytest_mesa.subjects.errors import SubjectError
+from pytest_mesa.subjects.errors import SubjectError, UnsuitedError
 from pytest_mesa.subjects.handles import Handle
 
 CELLS = "pytest_mesa.experiments.scaling_models_cells"
 INSIDE = "decodability"
+BEHAVIOUR = ("log-likelihood", "optimum-probability", "regret-closed", "accuracy", "papers")
 
 
 def model_ladder(prediction: Prediction, ladder: Handle) -> Cell:
@@ -48,7 +49,15 @@ def model_ladder(prediction: Prediction, ladder: Handle) -> Cell:
 
 
 def gathering(prediction: Prediction, ladder: Handle, nets: Sequence[tuple[Cell, ...]]) -> Cell:
-    """The cell that puts what was measured on a ladder's models in order of their sizes."""
+    """The cell that puts what was measured on a ladder's models in order of their sizes.
+
+    Raises:
+        UnsuitedError: a measure that is not taken of released models.
+    """
+    experiment = prediction.experiment
+    for name in (*experiment.measures, *([experiment.beside] if experiment.beside else [])):
+        if name not in (INSIDE, *BEHAVIOUR):
+            raise UnsuitedError(f"'{name}' is not measured along ladders of released models")
     (each,) = {len(parts) for parts in nets}
     return Cell(
         kind="model-ladder",

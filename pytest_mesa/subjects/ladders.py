@@ -18,7 +18,7 @@ from pytest_mesa.subjects.errors import SubjectError
 from pytest_mesa.subjects.handles import Handle, Scheme
 from pytest_mesa.subjects.knapsack_nets import net_handles
 from pytest_mesa.subjects.model_ladders import is_listed, model_ladder
-from pytest_mesa.subjects.recipes import LADDER_SEEDS, LADDERS, TASK, training_cell
+from pytest_mesa.subjects.recipes import ALONG, LADDER_SEEDS, LADDERS, TASK, training_cell
 from pytest_mesa.subjects.saved_ladders import PARAMETERS, is_folder, saved_ladder
 from pytest_mesa.verdicts.scaling.names import LEAST_SEEDS, PLANTS
 
@@ -50,12 +50,11 @@ def ladder_handles(spec: SubjectSpec) -> tuple[Handle, ...]:
                 f"options: {{{PER_SIZE}: {spec.seeds}}}"
             )
         start, count = _seeds(spec)
-        return (
-            Handle(
-                f"ladder {name}",
-                {"scheme": "ladder", "name": name, "first": start, "per-size": count},
-            ),
-        )
+        params: dict[str, Json] = {"name": name, "first": start, "per-size": count}
+        axis, sizes = ALONG.get(name, (PARAMETERS, ()))
+        if sizes:
+            params["sizes"] = list(sizes)
+        return (Handle(f"ladder {name}{_along(axis)}", {"scheme": "ladder", **params}),)
     if spec.options:
         raise SubjectError("a planted ladder has no options")
     return tuple(
@@ -73,9 +72,8 @@ def _saved_handle(name: str, spec: SubjectSpec) -> Handle:
         raise SubjectError(f"{spec.ref}: saved nets take neither seeds nor options")
     found = saved_ladder(name)
     sizes = None if found.axis == PARAMETERS else list(found.sizes)
-    along = "" if sizes is None else f" by {found.axis}"
     return Handle(
-        f"ladder {found.folder.name}{along}",
+        f"ladder {found.folder.name}{_along(found.axis)}",
         {
             "scheme": "ladder",
             "saved": [[str(net) for net in rung] for rung in found.rungs],
@@ -83,6 +81,10 @@ def _saved_handle(name: str, spec: SubjectSpec) -> Handle:
             "per-size": len(found.rungs[0]),
         },
     )
+
+
+def _along(axis: str) -> str:
+    return "" if axis == PARAMETERS else f" by {axis}"
 
 
 def _seeds(spec: SubjectSpec) -> tuple[int, int]:

@@ -95,6 +95,14 @@ FINE_WIDTHS = (
     *((21, 88), (25, 109), (31, 122), (36, 155), (44, 176), (52, 215), (63, 248)),
 )
 LADDER_SEEDS = 5
+# What eight nets may cost each, in parameters times steps: two decades, evenly spaced. Their
+# widths have 1,926 to 12,374 parameters, near the best size for so much: in a pilot
+# (benchmarks/isoflops.py) 2,300 parameters were best for 4e6, 7,500 for 4e7, 11,000 for 2e8.
+BUDGETS = tuple(float(f"{2e6 * 100 ** (rung / 7):.3g}") for rung in range(8))
+BEST_WIDTHS = (
+    *((6, 30), (7, 35), (9, 35), (11, 37)),
+    *((12, 53), (14, 64), (17, 68), (20, 77)),
+)
 
 
 def _ladder(
@@ -126,7 +134,15 @@ LADDERS = {
     "knapsack-scaled-steps": _ladder(
         "knapsack-scaled-steps", (397, 554, 773, 1074, 1500, 2095, 2911, 4069)
     ),
+    # Each budget over its net's parameters.
+    "knapsack-compute-optimal": _ladder(
+        "knapsack-compute-optimal",
+        (1038, 1580, 2285, 3394, 5038, 7374, 10_944, 16_163),
+        BEST_WIDTHS,
+    ),
 }
+# Ladders along something else than parameters: what, and how much of it each rung has.
+ALONG = {"knapsack-compute-optimal": ("compute", BUDGETS)}
 
 RECIPES: dict[str, AnyRecipe] = {recipe.name: recipe for recipe in _KNAPSACKS}
 RECIPES.update((recipe.name, recipe) for ladder in LADDERS.values() for recipe in ladder)

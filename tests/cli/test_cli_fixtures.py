@@ -106,7 +106,8 @@ def test_a_ladder_is_kept_as_it_was_measured(
         measured = executor.run([cell])[cell]
     assert isinstance(measured, Result)
     assert main(["fixtures", "ladders", "tiny"]) == 0
-    manifest = json.loads((tmp_path / "fixtures/measured-ladder-tiny/manifest.json").read_text())
+    kept = tmp_path / "fixtures/measured-ladder-tiny-seeds-0-to-2"
+    manifest = json.loads((kept / "manifest.json").read_text())
     assert len(manifest["nets"]) == 18 and manifest["nets"][0]["net"] == "tiny-4 seed 0"
     elsewhere = Store(tmp_path / "empty", (tmp_path / "fixtures",))
     again = elsewhere.get(cell)

@@ -19,7 +19,14 @@ from pytest_mesa.subjects import ladders
 from pytest_mesa.subjects.base import Subject
 from pytest_mesa.subjects.decoder import untrained
 from pytest_mesa.subjects.errors import SubjectError, UnsuitedError
-from pytest_mesa.subjects.recipes import LADDER_SEEDS, LADDERS, TASK, Recipe, training_cell
+from pytest_mesa.subjects.recipes import (
+    ALONG,
+    LADDER_SEEDS,
+    LADDERS,
+    TASK,
+    Recipe,
+    training_cell,
+)
 from pytest_mesa.subjects.schemes import untrained_twin
 from pytest_mesa.verdicts.assess import assess
 from pytest_mesa.verdicts.decision import decide
@@ -211,17 +218,34 @@ def test_an_untrained_net_holds_no_more_than_its_twin(monkeypatch: pytest.Monkey
 
 def test_ladders_span_two_decades_in_even_steps() -> None:
     for name, recipes in LADDERS.items():
-        sizes = [sum(p.numel() for p in untrained(r, 0).parameters()) for r in recipes]
+        sizes = ALONG[name][1] if name in ALONG else [parameters(r) for r in recipes]
         steps = np.diff(np.log10(sizes))
         assert len(sizes) == (15 if name.endswith("fine") else 8)
         assert np.log10(sizes[-1] / sizes[0]) >= 2
         assert steps.max() - steps.min() < 0.01
         # The window of the registered specs holds one gap, or two.
         assert steps.max() < 0.29 * 1.03 / (2 if name.endswith("fine") else 1)
-    fixed, fine, scaled = LADDERS.values()
+    fixed, fine, scaled, _ = LADDERS.values()
     shared = [a for a, b in zip(fixed, scaled, strict=True) if a.params(0) == b.params(0)]
     assert len(shared) == 1  # one size is trained alike in both, and only once
     assert [r.params(0) for r in fine[::2]] == [r.params(0) for r in fixed]
+
+
+def test_compute_is_spent_by_nets_near_the_best_size() -> None:
+    """Each budget is parameters times steps, and sizes grow with it."""
+    axis, budgets = ALONG["knapsack-compute-optimal"]
+    recipes = LADDERS["knapsack-compute-optimal"]
+    assert axis == "compute"
+    for budget, recipe in zip(budgets, recipes, strict=True):
+        assert parameters(recipe) * recipe.steps == pytest.approx(budget, rel=2e-3)
+    sizes = np.log10([parameters(recipe) for recipe in recipes])
+    assert np.ptp(np.diff(sizes)) < 0.03 and sizes[-1] - sizes[0] > 0.8
+    (handle,) = ladders.ladder_handles(SubjectSpec(ref="ladder:knapsack-compute-optimal"))
+    assert handle.label.endswith("by compute") and handle.params["sizes"] == list(budgets)
+
+
+def parameters(recipe: Recipe) -> int:
+    return sum(p.numel() for p in untrained(recipe, 0).parameters())
 
 
 def test_a_ladder_names_its_nets_and_their_twins() -> None:

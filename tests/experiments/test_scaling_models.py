@@ -19,7 +19,7 @@ from transformers import LlamaConfig
 
 from pytest_mesa.experiments import agreement_words_asking as asking
 from pytest_mesa.experiments import agreement_words_probes as probes
-from pytest_mesa.experiments import scaling_cells, scaling_models_cells
+from pytest_mesa.experiments import scaling_cells, scaling_models, scaling_models_cells
 from pytest_mesa.experiments.base import Plan
 from pytest_mesa.experiments.scaling import STUDY
 from pytest_mesa.registry.canonical import spec_sha
@@ -28,6 +28,7 @@ from pytest_mesa.registry.kinds_scaling import ASKED
 from pytest_mesa.registry.models import Prediction
 from pytest_mesa.runs.cells import Cell, Result
 from pytest_mesa.subjects.errors import SubjectError, UnsuitedError
+from pytest_mesa.subjects.handles import Handle
 from pytest_mesa.subjects.listed_references import listed
 from pytest_mesa.subjects.opening import open_model
 from pytest_mesa.subjects.scripted import ScriptedModel
@@ -370,3 +371,11 @@ def test_a_random_language_model_holds_nothing_beyond_its_twins(
     found = results_of(Plan((cell,), (), ()), tmp_path)[cell].payload
     assert set(found["measures"]) == {"decodability"}
     assert abs(found["measures"]["decodability"]) < 0.1
+
+
+def test_a_measure_that_is_not_taken_of_models_is_named() -> None:
+    asked = spec()
+    other = asked.experiment.model_copy(update={"beside": "another"})
+    ladder = Handle("ladder", {"scheme": "ladder", "models": []})
+    with pytest.raises(UnsuitedError, match="'another' is not measured along ladders of released"):
+        scaling_models.gathering(asked.model_copy(update={"experiment": other}), ladder, [])
