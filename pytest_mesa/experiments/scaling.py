@@ -20,6 +20,8 @@ import numpy as np
 
 from pytest_mesa.experiments.base import Plan
 from pytest_mesa.experiments.lineup import part_cell, plan_lineup, read_lineup
+from pytest_mesa.experiments.scaling_state import CELLS as STATE_CELLS
+from pytest_mesa.experiments.scaling_state import state_cells
 from pytest_mesa.registry.models import Prediction, VerdictRule
 from pytest_mesa.runs.cells import Cell, Result
 from pytest_mesa.subjects import knapsack_nets, ladders
@@ -98,24 +100,25 @@ def _check(prediction: Prediction, released: str | None) -> None:
 
 def _ladder(prediction: Prediction, handle: Handle) -> Cell:
     experiment = prediction.experiment
-    followed = [*experiment.measures, *([experiment.beside] if experiment.beside else [])]
     if "planted" in handle.params:
         params = {
             "planted": handle.params["planted"],
-            "measures": followed,
+            "measures": list(experiment.followed),
             "sharp": experiment.measures[0],
             "seed": [prediction.seed, handle.params["seed"]],
         }
         impl = f"{CELLS}:planted"
         return Cell("planted-ladder", 1, params, impl, label=f"plant · {handle.label}")
     rungs = ladders.nets(handle)
+    nets = [net for rung in rungs for net in rung]
+    states = state_cells(prediction, handle, nets)
     sizes = handle.params.get("sizes")
     return Cell(
         kind="ladder",
         version=2,
         params={"seeds": len(rungs[0])} | ({"sizes": sizes} if sizes else {}),
-        impl=f"{CELLS}:gather",
-        inputs=tuple(_net(prediction, handle, net) for rung in rungs for net in rung),
+        impl=f"{STATE_CELLS if states else CELLS}:gather",
+        inputs=(*(_net(prediction, handle, net) for net in nets), *states),
         label=f"gather · {handle.label}",
     )
 

@@ -48,7 +48,8 @@ def _name(cell: Cell) -> str:
 
 
 def _about(cell: Cell) -> dict[str, object]:
-    nets = [training for net in cell.inputs for training in net.inputs if training.kind == "train"]
+    trained = [made for net in cell.inputs for made in net.inputs if made.kind == "train"]
+    nets = dict.fromkeys(trained)  # one net may have been measured in more than one cell
     return {
         "kind": KIND,
         "made_by": "mesa fixtures ladders",

@@ -4,14 +4,48 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import (
+    Field,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
-from pytest_mesa.registry.kind import Kind, distinct
-from pytest_mesa.registry.models import Closed, fault
+from pytest_mesa.registry.kind import Kind, distinct, refuse_own_rival
+from pytest_mesa.registry.kinds_search import SiteSearch
+from pytest_mesa.registry.models import Closed, Slug, fault
 
+STATE = "interchange"  # the one measure that intervenes in a net
 Measure = Literal[
-    "decodability", "log-likelihood", "optimum-probability", "regret-closed", "accuracy", "papers"
+    *("decodability", "interchange", "log-likelihood", "optimum-probability", "regret-closed"),
+    *("accuracy", "papers"),
 ]
+
+
+class SwappedState(Closed):
+    """Whose state is exchanged between two runs of each net, and how hard it is looked for."""
+
+    algorithm: Slug = "prefix-dp"
+    states: tuple[int, ...] = Field(
+        (2, 3, 4), min_length=1, description="Stages of the algorithm swapped; averaged."
+    )
+    rivals: tuple[Slug, ...] = Field(
+        ("single-item", "other-items", "level-shift", "greedy-ratio"),
+        description="What must predict another answer on every pair that is used.",
+    )
+    search: SiteSearch = SiteSearch()
+    pairs: int = Field(1000, ge=50, le=100_000, description="Fresh pairs measured for each state.")
+
+    @field_validator("states", "rivals")
+    @classmethod
+    def _distinct(cls, value: tuple[Any, ...]) -> tuple[Any, ...]:
+        return distinct(value)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> SwappedState:
+        refuse_own_rival(self.algorithm, self.rivals)
+        return self
 
 
 class Scaling(Closed):
@@ -43,6 +77,26 @@ class Scaling(Closed):
         description="Instances that all have to be right for one of the papers to count.",
     )
 
+    state: SwappedState | None = Field(
+        None, description="What 'interchange' exchanges; only where that is followed."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _state_as_it_stands(cls, told: Any) -> Any:
+        # In full, since what a spec does not name enters its hash as well.
+        if isinstance(told, dict) and _follows_state(told) and told.get("state") is None:
+            return {**told, "state": {}}
+        return told
+
+    @model_serializer(mode="wrap")
+    def _without_unset_state(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # Specs that exchange no state keep the hash that they were locked with.
+        told: dict[str, Any] = handler(self)
+        if self.state is None:
+            del told["state"]
+        return told
+
     @field_validator("measures")
     @classmethod
     def _distinct(cls, value: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -52,7 +106,21 @@ class Scaling(Closed):
     def _consistent(self) -> Scaling:
         if self.beside in self.measures:
             raise fault(f"'{self.beside}' is no sharper than itself", "beside")
+        if self.state is not None and STATE not in self.followed:
+            raise fault(f"a state is exchanged only where '{STATE}' is followed", "state")
         return self
+
+    @property
+    def followed(self) -> tuple[Measure, ...]:
+        """All measures that are read along the ladder."""
+        return (*self.measures, *([self.beside] if self.beside else []))
+
+
+def _follows_state(told: dict[str, Any]) -> bool:
+    """Whether a spec as it was written follows what is exchanged."""
+    measures = told.get("measures")
+    named = measures if isinstance(measures, list | tuple) else ()
+    return STATE in named or told.get("beside") == STATE
 
 
 SCALING = Kind("scaling", Scaling, "pytest_mesa.experiments.scaling:STUDY")
