@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from pytest_mesa.experiments.causal_state import PAIR_RIVALS, SUBSPACE_RIVALS, check_state
 from pytest_mesa.experiments.lineup import part_cell
+from pytest_mesa.registry.kinds_scaling import STATE
 from pytest_mesa.registry.models import Prediction
 from pytest_mesa.runs.cells import Cell
 from pytest_mesa.subjects import ladders
@@ -23,7 +24,7 @@ def state_cells(prediction: Prediction, ladder: Handle, nets: list[Handle]) -> t
         SubjectError: an unknown algorithm or rival, or a state that the ladder's task has not.
     """
     state = prediction.experiment.state
-    if state is None:
+    if STATE not in prediction.experiment.followed:
         return ()
     task = ladders.task(ladder)
     try:

@@ -77,23 +77,15 @@ class Scaling(Closed):
         description="Instances that all have to be right for one of the papers to count.",
     )
 
-    state: SwappedState | None = Field(
-        None, description="What 'interchange' exchanges; only where that is followed."
+    state: SwappedState = Field(
+        SwappedState(), description="What 'interchange' exchanges; only where that is followed."
     )
 
-    @model_validator(mode="before")
-    @classmethod
-    def _state_as_it_stands(cls, told: Any) -> Any:
-        # In full, since what a spec does not name enters its hash as well.
-        if isinstance(told, dict) and _follows_state(told) and told.get("state") is None:
-            return {**told, "state": {}}
-        return told
-
     @model_serializer(mode="wrap")
-    def _without_unset_state(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _without_unused_state(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         # Specs that exchange no state keep the hash that they were locked with.
         told: dict[str, Any] = handler(self)
-        if self.state is None:
+        if STATE not in self.followed:
             del told["state"]
         return told
 
@@ -106,7 +98,7 @@ class Scaling(Closed):
     def _consistent(self) -> Scaling:
         if self.beside in self.measures:
             raise fault(f"'{self.beside}' is no sharper than itself", "beside")
-        if self.state is not None and STATE not in self.followed:
+        if "state" in self.model_fields_set and STATE not in self.followed:
             raise fault(f"a state is exchanged only where '{STATE}' is followed", "state")
         return self
 
@@ -115,12 +107,6 @@ class Scaling(Closed):
         """All measures that are read along the ladder."""
         return (*self.measures, *([self.beside] if self.beside else []))
 
-
-def _follows_state(told: dict[str, Any]) -> bool:
-    """Whether a spec as it was written follows what is exchanged."""
-    measures = told.get("measures")
-    named = measures if isinstance(measures, list | tuple) else ()
-    return STATE in named or told.get("beside") == STATE
 
 
 SCALING = Kind("scaling", Scaling, "pytest_mesa.experiments.scaling:STUDY")
