@@ -18,8 +18,13 @@ from pytest_mesa.registry.models import Closed, Slug, fault
 
 STATE = "interchange"  # the one measure that intervenes in a net
 Measure = Literal[
-    *("decodability", "interchange", "log-likelihood", "optimum-probability", "regret-closed"),
-    *("accuracy", "papers"),
+    "decodability",
+    "interchange",
+    "log-likelihood",
+    "optimum-probability",
+    "regret-closed",
+    "accuracy",
+    "papers",
 ]
 
 
@@ -106,7 +111,6 @@ class Scaling(Closed):
     def followed(self) -> tuple[Measure, ...]:
         """All measures that are read along the ladder."""
         return (*self.measures, *([self.beside] if self.beside else []))
-
 
 
 SCALING = Kind("scaling", Scaling, "pytest_mesa.experiments.scaling:STUDY")

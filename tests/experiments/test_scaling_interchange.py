@@ -139,7 +139,9 @@ shares = st.floats(0, 1)
 
 
 @given(shares, shares)
-def test_the_score_is_nothing_at_the_rivals_and_one_at_the_top(accuracy: float, rival: float) -> None:
+def test_the_score_is_nothing_at_the_rivals_and_one_at_the_top(
+    accuracy: float, rival: float
+) -> None:
     score = Carried(accuracy, rival, 1.0).beyond_rival
     assert np.sign(score) == np.sign(accuracy - rival) and score <= 1
     # A lead is stretched, but never to more than four times itself.
@@ -202,7 +204,9 @@ def test_a_table_holds_every_net_at_its_place() -> None:
     def told(value: int) -> tuple[Result, Result]:
         net = {"measures": {"accuracy": value / 10}, "right": [1.0], "weights_sha": "a"}
         state = {"measures": {"interchange": value / 100}, "weights_sha": "a"}
-        exchanged = [{"accuracy": value / 100, "rival": 0.1, "ceiling": each} for each in (0.2, 0.4)]
+        exchanged = [
+            {"accuracy": value / 100, "rival": 0.1, "ceiling": each} for each in (0.2, 0.4)
+        ]
         return (
             Result("n", net | {"parameters": 10 ** (value // 3)}, Path()),
             Result("s", state | {"exchanged": exchanged}, Path()),
@@ -243,7 +247,9 @@ def test_saved_nets_are_exchanged_along_their_ladder(
     assert subject.withheld is Reason.NO_GROWTH
 
 
-def test_a_frozen_ladder_names_each_net_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_frozen_ladder_names_each_net_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     spec = prediction(SPEC.replace("SUBJECT", "knapsack-fixed-steps"))
     (cell,) = gathered(spec)
     kept: list[Any] = []
