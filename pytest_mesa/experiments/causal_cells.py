@@ -156,8 +156,8 @@ class Found:
         return self.candidates[0]
 
 
-def find(stream: Stream, setting: Setting) -> Found:
-    """Search a subject's stream for the state."""
+def find(stream: Stream, setting: Setting, widest: float = 1.0) -> Found:
+    """Search a subject's stream for the state, in subspaces of at most this share of its width."""
     train_pairs = setting.pairs("train", setting.search.train_pairs)
     train = captured(stream, train_pairs)
     material = Material(
@@ -169,7 +169,8 @@ def find(stream: Stream, setting: Setting) -> Found:
     )
     sites = candidate_sites(stream.layers, setting.first_position, setting.task.items + 1)
     limits = setting.search
-    budget = Budget(limits.rank, limits.screen_pairs, limits.sites, limits.steps, limits.batch)
+    rank = min(limits.rank, max(1, int(widest * train.base.shape[-1])))
+    budget = Budget(rank, limits.screen_pairs, limits.sites, limits.steps, limits.batch)
     found = search(stream, material, sites, budget, setting.generator("train"))
     return Found(found, train, train_pairs)
 
@@ -190,15 +191,36 @@ def rebuilt(
     return torch.stack(rows)
 
 
+def rival_scores(
+    stream: Stream,
+    setting: Setting,
+    found: Found,
+    runs: Runs,
+    pairs: Pairs,
+    generator: torch.Generator,
+) -> dict[str, Float[Tensor, " pair"]]:
+    """Interchange accuracy of what else might answer so at the best site, on runs of ``pairs``.
+
+    ``random-subspace`` has the rank of the one found. ``raw-items`` writes into the same
+    subspace what a linear map from the source's raw input gives: where that does as well, what
+    the subspace carries is the items, not the table.
+    """
+    best, scores = found.best, {}
+    if "random-subspace" in setting.rivals:
+        chance = random_subspace(best.subspace.shape[0], best.subspace.shape[1], generator)
+        scores["random-subspace"] = interchange_accuracy(stream, runs, best.site, chance)
+    if "raw-items" in setting.rivals:
+        known = raw_features(run_ids(found.runs, found.pairs))
+        donor = rebuilt(found.runs, best.site, known, raw_features(tokens.encode(pairs.source)))
+        score = interchange_accuracy(stream, runs, best.site, best.subspace, donor)
+        scores["raw-items"] = score
+    return scores
+
+
 def measure_state(
     params: Mapping[str, Json], inputs: tuple[Result, ...], _folder: Path
 ) -> dict[str, Any]:
-    """Interchange accuracy of the best site and subspace, on fresh pairs, with its rivals.
-
-    Rivals: a random subspace of the same rank at the same site, and the same subspace with what
-    a linear map from the source's raw input writes there. Where that does as well, what the
-    subspace carries is the items, not the table.
-    """
+    """Interchange accuracy of the best site and subspace, on fresh pairs, with its rivals."""
     setting = Setting.of(params)
     subject = load(params["subject"], inputs, Subject)
     stream = subject.stream
@@ -206,28 +228,18 @@ def measure_state(
     best, train, train_pairs = found.best, found.runs, found.pairs
     fresh_pairs = setting.pairs("measure", params["pairs"])
     fresh = captured(stream, fresh_pairs)
-    generator = setting.generator("measure")
     name = f"state-{setting.stage}"
     scores = interchange_accuracy(stream, fresh, best.site, best.subspace)
-    rivals = []
-    if "random-subspace" in setting.rivals:
-        chance = random_subspace(best.subspace.shape[0], best.subspace.shape[1], generator)
-        score = interchange_accuracy(stream, fresh, best.site, chance)
-        rivals.append(stratum(f"random-subspace/{name}", score))
-    if "raw-items" in setting.rivals:
-        known = raw_features(run_ids(train, train_pairs))
-        given = raw_features(tokens.encode(fresh_pairs.source))
-        donor = rebuilt(train, best.site, known, given)
-        score = interchange_accuracy(stream, fresh, best.site, best.subspace, donor)
-        rivals.append(stratum(f"raw-items/{name}", score))
+    generator = setting.generator("measure")
+    beside = rival_scores(stream, setting, found, fresh, fresh_pairs, generator)
     states = [run_states(setting, train_pairs), fresh_pairs.state]
     both = state_features(np.concatenate(states))
     donor = rebuilt(train, best.site, both[: 2 * len(train)], both[2 * len(train) :])
     written = interchange_accuracy(stream, fresh, best.site, best.subspace, donor)
-    ceiling = float((subject.answers(fresh_pairs.hybrid) == fresh_pairs.counterfactual).mean())
+    ceiling = ceiling_of(subject, fresh_pairs)
     return {
         "strata": [stratum(name, scores)],
-        "rivals": rivals,
+        "rivals": [stratum(f"{rival}/{name}", score) for rival, score in beside.items()],
         "weights_sha": subject.weights_sha,
         "detail": {
             name: {
@@ -244,6 +256,11 @@ def measure_state(
             }
         },
     }
+
+
+def ceiling_of(subject: Subject, pairs: Pairs) -> float:
+    """The subject's own accuracy on the instances whose optimum the counterfactuals are."""
+    return float((subject.answers(pairs.hybrid) == pairs.counterfactual).mean())
 
 
 def _share(score: float, ceiling: float) -> dict[str, float]:

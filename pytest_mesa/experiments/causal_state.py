@@ -81,7 +81,7 @@ class CausalStateStudy:
                 algorithm does not have.
         """
         spec: CausalState = prediction.experiment
-        _check(spec)
+        check_state(spec.algorithm, spec.states, spec.rivals, spec.task.items)
         middle = spec.states[len(spec.states) // 2]
 
         def control_parts(handle: Handle) -> tuple[Cell, ...]:
@@ -107,22 +107,30 @@ class CausalStateStudy:
         return read_lineup(plan, results)
 
 
-def _check(spec: CausalState) -> None:
-    if spec.algorithm not in ALGORITHMS:
+def check_state(
+    algorithm: str,
+    states: tuple[int, ...],
+    rivals: tuple[str, ...],
+    items: int,
+    known: tuple[str, ...] = PAIR_RIVALS + SUBSPACE_RIVALS,
+) -> None:
+    """Refuse what can't be exchanged on instances of so many items.
+
+    Raises:
+        SubjectError: an unknown algorithm or rival, or a state that the algorithm does not have.
+    """
+    if algorithm not in ALGORITHMS:
         raise SubjectError(
-            f"no algorithm is called {spec.algorithm!r}; there are {', '.join(ALGORITHMS)}"
+            f"no algorithm is called {algorithm!r}; there are {', '.join(ALGORITHMS)}"
         )
-    for rival in spec.rivals:
-        if rival not in PAIR_RIVALS + SUBSPACE_RIVALS:
+    for rival in rivals:
+        if rival not in known:
+            raise SubjectError(f"no rival is called {rival!r}; there are {', '.join(known)}")
+    for stage in states:
+        if not 1 <= stage < items:
             raise SubjectError(
-                f"no rival is called {rival!r}; there are "
-                f"{', '.join(PAIR_RIVALS + SUBSPACE_RIVALS)}"
-            )
-    for stage in spec.states:
-        if not 1 <= stage < spec.task.items:
-            raise SubjectError(
-                f"{spec.algorithm} on {spec.task.items} items has no state {stage} between "
-                f"its first and its last: choose from 1..{spec.task.items - 1}"
+                f"{algorithm} on {items} items has no state {stage} between "
+                f"its first and its last: choose from 1..{items - 1}"
             )
 
 

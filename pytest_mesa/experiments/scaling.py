@@ -2,10 +2,11 @@
 
 Each measure is a stratum. The estimand ``sharpest-window`` is the greatest share of a measure's
 whole change, from the smallest size to the largest, that falls within one window of sizes;
-its bounds are over training seeds, and allow for all that may happen between two rungs. Three
+its bounds are over training seeds, and allow for all that may happen between two rungs. Four
 things can withhold a conclusion: seeds of one size that part, where a mean of nets that each
-jump would look smooth; rungs so far apart that a jump and growth look alike on them; and a
-smooth curve that predicts sizes it has not seen as well as a step does.
+jump would look smooth; a measure that hardly changes at all, whose shares mean nothing; rungs
+so far apart that a jump and growth look alike on them; and a smooth curve that predicts sizes
+it has not seen as well as a step does.
 
 With ``beside``, the estimand is ``sharper-by``: how much more of a measure's change falls
 within the window than of the other's, on the same nets.
@@ -13,7 +14,7 @@ within the window than of the other's, on the same nets.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -21,6 +22,8 @@ import numpy as np
 from pytest_mesa.experiments import scaling_models
 from pytest_mesa.experiments.base import Plan
 from pytest_mesa.experiments.lineup import part_cell, plan_lineup, read_lineup
+from pytest_mesa.experiments.scaling_state import CELLS as STATE_CELLS
+from pytest_mesa.experiments.scaling_state import state_cells
 from pytest_mesa.registry.models import Prediction, VerdictRule
 from pytest_mesa.runs.cells import Cell, Result
 from pytest_mesa.subjects import knapsack_nets, ladders, model_ladders
@@ -100,11 +103,10 @@ def _check(prediction: Prediction, released: str | None) -> None:
 
 def _ladder(prediction: Prediction, handle: Handle) -> Cell:
     experiment = prediction.experiment
-    followed = [*experiment.measures, *([experiment.beside] if experiment.beside else [])]
     if "planted" in handle.params:
         params = {
             "planted": handle.params["planted"],
-            "measures": followed,
+            "measures": list(experiment.followed),
             "sharp": experiment.measures[0],
             "seed": [prediction.seed, handle.params["seed"]],
         }
@@ -113,13 +115,15 @@ def _ladder(prediction: Prediction, handle: Handle) -> Cell:
     if model_ladders.is_of_models(handle):
         return _model_ladder(prediction, handle)
     rungs = ladders.nets(handle)
+    nets = [net for rung in rungs for net in rung]
+    states = state_cells(prediction, handle, nets)
     sizes = handle.params.get("sizes")
     return Cell(
         kind="ladder",
         version=2,
         params={"seeds": len(rungs[0])} | ({"sizes": sizes} if sizes else {}),
-        impl=f"{CELLS}:gather",
-        inputs=tuple(_net(prediction, handle, net) for rung in rungs for net in rung),
+        impl=f"{STATE_CELLS if states else CELLS}:gather",
+        inputs=(*(_net(prediction, handle, net) for net in nets), *states),
         label=f"gather · {handle.label}",
     )
 
@@ -128,8 +132,11 @@ def _model_ladder(prediction: Prediction, handle: Handle) -> Cell:
     """Released models have no known sizes yet, so whoever gathers them orders them."""
     if model_ladders.reads_text(handle):
         return scaling_models.model_ladder(prediction, handle)
-    nets = [(_net(prediction, handle, net),) for net in model_ladders.models(handle)]
-    return scaling_models.gathering(prediction, handle, nets)
+    nets = list(model_ladders.models(handle))
+    measured = [_net(prediction, handle, net) for net in nets]
+    states = state_cells(prediction, handle, nets)
+    parts = list(zip(measured, states, strict=True)) if states else [(one,) for one in measured]
+    return scaling_models.gathering(prediction, handle, parts)
 
 
 def _net(prediction: Prediction, ladder: Handle, net: Handle) -> Cell:
@@ -153,7 +160,7 @@ def _judged(prediction: Prediction, measurement: Measurement, level: float) -> M
         return Ladder(np.array(table["decades"]), np.array(table["measures"][name]))
 
     share = level / len(experiment.measures)
-    followed = [*experiment.measures, *([experiment.beside] if experiment.beside else [])]
+    followed = experiment.followed
     growth = {name: read_growth(ladder(name), experiment.window, share) for name in followed}
     strata = []
     for name in experiment.measures:
@@ -166,8 +173,8 @@ def _judged(prediction: Prediction, measurement: Measurement, level: float) -> M
         strata.append(Interval(name, *bounds, level=share, n=ladder(name).scores.size))
     if experiment.beside:
         # Seeds that break through one by one are no smooth measure to be sharper than.
-        parted = growth[experiment.beside].breakthroughs.seen
-        withheld, limit = Reason.BREAKTHROUGHS if parted else None, None
+        parted = growth[experiment.beside].parted
+        withheld, limit = Reason.BREAKTHROUGHS if parted else _ungrown(growth.values()), None
     else:
         withheld = _withheld(list(growth.values()), rule)
         limit = _limit([ladder(name) for name in followed], experiment.window, share, rule)
@@ -183,8 +190,10 @@ def _judged(prediction: Prediction, measurement: Measurement, level: float) -> M
 
 def _withheld(readings: list[GrowthReading], rule: VerdictRule) -> Reason | None:
     """Why a ladder's growth must not be judged by its means, or cannot be at its spacing."""
-    if any(growth.breakthroughs.seen for growth in readings):
+    if any(growth.parted for growth in readings):
         return Reason.BREAKTHROUGHS
+    if ungrown := _ungrown(readings):
+        return ungrown
     for growth in readings:
         window = growth.window
         if Bounds(window.lower, window.upper).inside(rule.refuted):
@@ -193,6 +202,11 @@ def _withheld(readings: list[GrowthReading], rule: VerdictRule) -> Reason | None
         elif window.grown and _is_open(Bounds(*sorted((window.shown, window.hidden))), rule):
             return Reason.LADDER_TOO_COARSE
     return None
+
+
+def _ungrown(readings: Iterable[GrowthReading]) -> Reason | None:
+    """Why shares of a measure's change mean nothing, however many seeds there are."""
+    return Reason.NO_GROWTH if any(growth.change.trifling for growth in readings) else None
 
 
 def _is_open(without_noise: Bounds, rule: VerdictRule) -> bool:

@@ -51,7 +51,8 @@ def _name(cell: Cell) -> str:
 
 
 def _trainings(cell: Cell) -> list[Cell]:
-    return [training for net in cell.inputs for training in net.inputs if training.kind == "train"]
+    trained = [made for net in cell.inputs for made in net.inputs if made.kind == "train"]
+    return list(dict.fromkeys(trained))  # one net may have been measured in more than one cell
 
 
 def _about(cell: Cell) -> dict[str, object]:

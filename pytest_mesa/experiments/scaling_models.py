@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pytest_mesa.experiments import agreement_words as in_words
+from pytest_mesa.registry.kinds_scaling import STATE
 from pytest_mesa.registry.models import Prediction
 from pytest_mesa.runs.cells import Cell
 from pytest_mesa.subjects import model_ladders
@@ -26,7 +27,6 @@ from pytest_mesa.subjects.handles import Handle
 
 CELLS = "pytest_mesa.experiments.scaling_models_cells"
 INSIDE = "decodability"
-BEHAVIOUR = ("log-likelihood", "optimum-probability", "regret-closed", "accuracy", "papers")
 
 
 def model_ladder(prediction: Prediction, ladder: Handle) -> Cell:
@@ -34,10 +34,13 @@ def model_ladder(prediction: Prediction, ladder: Handle) -> Cell:
 
     Raises:
         SubjectError: a template that does not exist, or too few instances for one paper.
+        UnsuitedError: a state is to be exchanged, whose places are a knapsack's own tokens.
     """
     in_words.check(prediction)
     experiment = prediction.experiment
-    followed = {*experiment.measures, *([experiment.beside] if experiment.beside else [])}
+    followed = set(experiment.followed)
+    if STATE in followed:
+        raise UnsuitedError(f"'{STATE}' is not measured of models that read text")
     if "papers" in followed and experiment.words.budget < experiment.paper:
         raise SubjectError(
             f"experiment.words.budget: {experiment.words.budget} instances make no paper of "
@@ -49,15 +52,7 @@ def model_ladder(prediction: Prediction, ladder: Handle) -> Cell:
 
 
 def gathering(prediction: Prediction, ladder: Handle, nets: Sequence[tuple[Cell, ...]]) -> Cell:
-    """The cell that puts what was measured on a ladder's models in order of their sizes.
-
-    Raises:
-        UnsuitedError: a measure that is not taken of released models.
-    """
-    experiment = prediction.experiment
-    for name in (*experiment.measures, *([experiment.beside] if experiment.beside else [])):
-        if name not in (INSIDE, *BEHAVIOUR):
-            raise UnsuitedError(f"'{name}' is not measured along ladders of released models")
+    """The cell that puts what was measured on a ladder's models in order of their sizes."""
     (each,) = {len(parts) for parts in nets}
     return Cell(
         kind="model-ladder",

@@ -33,6 +33,7 @@ class Reason(StrEnum):
     NOTHING_TO_TRANSFER = "nothing-to-transfer"
     STRATA_DISAGREE = "strata-disagree"
     BREAKTHROUGHS = "breakthroughs-across-seeds"
+    NO_GROWTH = "no-growth"
     LADDER_TOO_COARSE = "ladder-too-coarse"
     CLAIM_UNMEASURED = "watched-claim-unmeasured"
     TOO_FEW_RELEASES = "too-few-releases"
@@ -98,6 +99,10 @@ _REMEDIES = {
     Reason.FORECAST_TOO_WIDE: (
         "record more releases: those there are vary so much that the leap which the claim denies "
         "would have gone unnoticed"
+    ),
+    Reason.NO_GROWTH: (
+        "follow a measure that changes, or a longer ladder: from the smallest size to the largest "
+        "next to nothing grew, neither by degrees nor at once"
     ),
     Reason.LADDER_TOO_COARSE: "add sizes between the rungs around the transition",
     Reason.INDIFFERENCE_ZONE: (

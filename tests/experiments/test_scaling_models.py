@@ -19,7 +19,7 @@ from transformers import LlamaConfig
 
 from pytest_mesa.experiments import agreement_words_asking as asking
 from pytest_mesa.experiments import agreement_words_probes as probes
-from pytest_mesa.experiments import scaling_cells, scaling_models, scaling_models_cells
+from pytest_mesa.experiments import scaling_cells, scaling_models_cells
 from pytest_mesa.experiments.base import Plan
 from pytest_mesa.experiments.scaling import STUDY
 from pytest_mesa.registry.canonical import spec_sha
@@ -28,7 +28,6 @@ from pytest_mesa.registry.kinds_scaling import ASKED
 from pytest_mesa.registry.models import Prediction
 from pytest_mesa.runs.cells import Cell, Result
 from pytest_mesa.subjects.errors import SubjectError, UnsuitedError
-from pytest_mesa.subjects.handles import Handle
 from pytest_mesa.subjects.listed_references import listed
 from pytest_mesa.subjects.opening import open_model
 from pytest_mesa.subjects.scripted import ScriptedModel
@@ -373,9 +372,21 @@ def test_a_random_language_model_holds_nothing_beyond_its_twins(
     assert abs(found["measures"]["decodability"]) < 0.1
 
 
-def test_a_measure_that_is_not_taken_of_models_is_named() -> None:
-    asked = spec()
-    other = asked.experiment.model_copy(update={"beside": "another"})
-    ladder = Handle("ladder", {"scheme": "ladder", "models": []})
-    with pytest.raises(UnsuitedError, match="'another' is not measured along ladders of released"):
-        scaling_models.gathering(asked.model_copy(update={"experiment": other}), ladder, [])
+def test_states_are_exchanged_in_decoders_and_not_in_models_that_read_text(
+    tmp_path: Path, texts: list[str]
+) -> None:
+    with pytest.raises(UnsuitedError, match="'interchange' is not measured of models that read"):
+        parts(spec("interchange"), texts)
+    nets = [f"knapsack:{net}" for net in frozen(tmp_path / "nets")]
+    taken = parts(spec("interchange"), nets)
+    assert [cell.kind for cell in taken] == ["ladder-net", "ladder-state"] * 18
+    for one, other in zip(taken[::2], taken[1::2], strict=True):
+        assert one.inputs == other.inputs
+    measured = [
+        part
+        for one in models([1000 * 2**rung for rung in range(6)])
+        for part in (one, Result("state", {"measures": {"interchange": 0.25}}, Path()))
+    ]
+    params = {"names": [str(place) for place in range(18)], "each": 2, "shown": 100}
+    table = scaling_models_cells.gather(params, tuple(measured), Path())["detail"]["ladder"]
+    assert table["measures"] == {"accuracy": [[0.5] * 3] * 6, "interchange": [[0.25] * 3] * 6}

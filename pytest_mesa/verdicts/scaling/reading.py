@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from pytest_mesa.verdicts.scaling.breakthroughs import Breakthroughs, breakthroughs
+from pytest_mesa.verdicts.scaling.change import Change, whole_change
 from pytest_mesa.verdicts.scaling.forms import HeldOut, held_out, logistic
 from pytest_mesa.verdicts.scaling.ladder import Ladder
 from pytest_mesa.verdicts.scaling.transition import Transition, transition
@@ -18,17 +19,27 @@ WIDTHS = np.geomspace(0.02, 2.0, 41)  # decades that a planted transition is tri
 
 @dataclass(frozen=True, slots=True)
 class GrowthReading:
-    """One measure's growth: how sharp, how wide, by which curve, and whether seeds part."""
+    """One measure's growth: how much, how sharp, how wide, by which curve, do seeds part."""
 
+    change: Change
     window: Window
     transition: Transition
     held_out: HeldOut
     breakthroughs: Breakthroughs
 
+    @property
+    def parted(self) -> bool:
+        """Whether seeds part as nets do that jump, and over more than a trifle."""
+        return self.breakthroughs.seen and not self.change.trifling
+
     def to_json(self) -> dict[str, Any]:
         """The reading as a record holds it."""
-        window, wide = self.window, self.transition
+        change, window, wide = self.change, self.window, self.transition
         return {
+            "change": {
+                "estimate": round(change.estimate, 4),
+                "bounds": [round(change.lower, 4), round(change.upper, 4)],
+            },
             "window": {
                 "share": round(window.share, 4),
                 "bounds": [round(window.lower, 4), round(window.upper, 4)],
@@ -54,6 +65,7 @@ class GrowthReading:
 def read_growth(ladder: Ladder, window: float, alpha: float) -> GrowthReading:
     """Read one measure along a ladder, with bounds at level ``alpha``."""
     return GrowthReading(
+        change=whole_change(ladder, alpha),
         window=sharpest_window(ladder, window, alpha),
         transition=transition(ladder, alpha),
         held_out=held_out(ladder, window, window),
