@@ -45,14 +45,16 @@ def freeze(prediction: Prediction, store: Store, folder: Path) -> list[Path]:
 
 def _name(cell: Cell) -> str:
     words = re.sub(r"[^a-z0-9]+", "-", cell.label.partition("·")[2].lower()).strip("-")
-    # Predictions may follow the same ladder on other seeds.
+    # Predictions may follow the same ladder on other seeds, or exchange states in it.
     seeds = [training.params["seed"] for training in _trainings(cell)]
-    return f"measured-{words}-seeds-{min(seeds)}-to-{max(seeds)}"
+    more = "-with-states" if any(each.kind == "ladder-state" for each in cell.inputs) else ""
+    return f"measured-{words}-seeds-{min(seeds)}-to-{max(seeds)}{more}"
 
 
 def _trainings(cell: Cell) -> list[Cell]:
-    trained = [made for net in cell.inputs for made in net.inputs if made.kind == "train"]
-    return list(dict.fromkeys(trained))  # one net may have been measured in more than one cell
+    """A ladder's nets, each once: one may have been measured in more than one cell."""
+    trained = (made for net in cell.inputs for made in net.inputs if made.kind == "train")
+    return list(dict.fromkeys(trained))
 
 
 def _about(cell: Cell) -> dict[str, object]:
