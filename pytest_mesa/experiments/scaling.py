@@ -24,6 +24,7 @@ from pytest_mesa.experiments.base import Plan
 from pytest_mesa.experiments.lineup import part_cell, plan_lineup, read_lineup
 from pytest_mesa.experiments.scaling_state import CELLS as STATE_CELLS
 from pytest_mesa.experiments.scaling_state import state_cells
+from pytest_mesa.registry.kinds_scaling import STATE
 from pytest_mesa.registry.models import Prediction, VerdictRule
 from pytest_mesa.runs.cells import Cell, Result
 from pytest_mesa.subjects import knapsack_nets, ladders, model_ladders
@@ -117,13 +118,19 @@ def _ladder(prediction: Prediction, handle: Handle) -> Cell:
     rungs = ladders.nets(handle)
     nets = [net for rung in rungs for net in rung]
     states = state_cells(prediction, handle, nets)
+    if ladders.is_compiled(handle):
+        if experiment.followed != (STATE,):
+            raise SubjectError(f"{handle.label} is of nets that are known by '{STATE}' alone")
+        measured: tuple[Cell, ...] = ()
+    else:
+        measured = tuple(_net(prediction, handle, net) for net in nets)
     sizes = handle.params.get("sizes")
     return Cell(
         kind="ladder",
         version=2,
         params={"seeds": len(rungs[0])} | ({"sizes": sizes} if sizes else {}),
-        impl=f"{STATE_CELLS if states else CELLS}:gather",
-        inputs=(*(_net(prediction, handle, net) for net in nets), *states),
+        impl=f"{STATE_CELLS if states else CELLS}:{'gather' if measured else 'gather_states'}",
+        inputs=(*measured, *states),
         label=f"gather · {handle.label}",
     )
 

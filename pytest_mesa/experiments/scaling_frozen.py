@@ -17,23 +17,23 @@ KIND = "measurements"
 
 def gathered(prediction: Prediction) -> Iterator[Cell]:
     """The cells that gather a prediction's ladders; planted ones hold no nets and take no time."""
-    for subject in STUDY.plan(prediction).subjects:
-        yield from (part for part in subject.inputs if part.kind == "ladder")
+    for measured in STUDY.plan(prediction).cells:
+        yield from (part for part in measured.inputs if part.kind == "ladder")
 
 
 def freeze(prediction: Prediction, store: Store, folder: Path) -> list[Path]:
     """Keep a prediction's measured ladders as entries of a read-only layer.
 
-    A manifest names every net by its training cell, so that anybody can train it again.
+    A manifest names every net by its cell, so that anybody can make and measure it again.
 
     Raises:
         SubjectError: the prediction has no ladder of nets, or one was not measured yet.
         StoreError: ``folder`` can't be written.
     """
     # Saved nets are somebody's files, and stay what they are.
-    cells = [cell for cell in gathered(prediction) if _trainings(cell)]
+    cells = [cell for cell in gathered(prediction) if _made_here(cell)]
     if not cells:
-        raise SubjectError(f"{prediction.prediction} follows no ladder of nets trained here")
+        raise SubjectError(f"{prediction.prediction} follows no ladder of nets made here")
     for cell in cells:
         if store.get(cell) is None:
             raise SubjectError(
@@ -47,8 +47,14 @@ def _name(cell: Cell) -> str:
     words = re.sub(r"[^a-z0-9]+", "-", cell.label.partition("·")[2].lower()).strip("-")
     # Predictions may follow the same ladder on other seeds, or exchange states in it.
     seeds = [training.params["seed"] for training in _trainings(cell)]
+    which = f"-seeds-{min(seeds)}-to-{max(seeds)}" if seeds else ""
     more = "-with-states" if any(each.kind == "ladder-state" for each in cell.inputs) else ""
-    return f"measured-{words}-seeds-{min(seeds)}-to-{max(seeds)}{more}"
+    return f"measured-{words}{which}{more}"
+
+
+def _made_here(cell: Cell) -> bool:
+    """Whether all nets are trained here, or compiled, which takes no cell."""
+    return all(made.kind == "train" for net in cell.inputs for made in net.inputs)
 
 
 def _trainings(cell: Cell) -> list[Cell]:
@@ -61,7 +67,9 @@ def _about(cell: Cell) -> dict[str, object]:
     return {
         "kind": KIND,
         "made_by": "mesa fixtures ladders",
+        # Compiled nets are known by the cells that measure them.
         "nets": [
-            {"net": net.label.removeprefix("train "), "cell": net.key} for net in _trainings(cell)
+            {"net": net.label.removeprefix("train "), "cell": net.key}
+            for net in _trainings(cell) or cell.inputs
         ],
     }

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from math import log10
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -108,12 +110,36 @@ def gather(params: Mapping[str, Json], inputs: tuple[Result, ...], folder: Path)
         for one, more in zip(nets, (each.payload["measures"] for each in states), strict=True)
     )
     whole = scaling_cells.gather(params, both, folder)
+    return whole | {"detail": whole["detail"] | {STATE: exchanged(params["seeds"], states)}}
+
+
+def gather_states(
+    params: Mapping[str, Json], inputs: tuple[Result, ...], _folder: Path
+) -> dict[str, Any]:
+    """The table of a ladder of compiled nets, of which nothing is measured but ``interchange``."""
     seeds = params["seeds"]
+    scores = [state.payload["measures"][STATE] for state in inputs]
+    rows = range(0, len(scores), seeds)
+    table = {STATE: [[round(score, 5) for score in scores[row : row + seeds]] for row in rows]}
+    decades = [round(log10(size), 4) for size in params["sizes"]]
+    return {
+        "detail": {
+            "ladder": {"decades": decades, "measures": table},
+            STATE: exchanged(seeds, inputs),
+        },
+        "budget": len(inputs),
+        "weights_sha": hashlib.sha256(
+            "".join(state.payload["weights_sha"] for state in inputs).encode()
+        ).hexdigest(),
+    }
+
+
+def exchanged(seeds: int, states: tuple[Result, ...]) -> dict[str, list[list[float]]]:
+    """What the measure is made of, by rung and seed."""
 
     def table(name: str) -> list[list[float]]:
         means = [fmean(each[name] for each in state.payload["exchanged"]) for state in states]
         rows = range(0, len(means), seeds)
         return [[round(mean, 4) for mean in means[row : row + seeds]] for row in rows]
 
-    exchanged = {name: table(name) for name in Carried.__annotations__}
-    return whole | {"detail": whole["detail"] | {STATE: exchanged}}
+    return {name: table(name) for name in Carried.__annotations__}

@@ -7,7 +7,7 @@ known before it is asked about nets.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
 from pytest_mesa.registry.errors import did_you_mean
@@ -22,6 +22,10 @@ from pytest_mesa.subjects.recipes import ALONG, LADDER_SEEDS, LADDERS, TASK, tra
 from pytest_mesa.subjects.saved_ladders import PARAMETERS, is_folder, saved_ladder
 from pytest_mesa.verdicts.scaling.names import LEAST_SEEDS, PLANTS
 
+COMPILED_ROWS = "compiled-rows"
+# Exact without the table, and by it. Their sizes stand for none: all of them are as large.
+IDLE, ROWS = "brute-force", "prefix-dp"
+COMPILED_SIZES = tuple(round(1e3 * 10 ** (rung * 0.286)) for rung in range(8))
 FIRST, PER_SIZE = "first-seed", "seeds-per-size"
 MOST_SEEDS = 1000
 
@@ -37,7 +41,7 @@ def ladder_handles(spec: SubjectSpec) -> tuple[Handle, ...]:
         raise SubjectError("a ladder is not untrained", at=("untrained",))
     if is_listed(str(spec.ref)):
         return (model_ladder(spec),)
-    known = (*LADDERS, *PLANTS)
+    known = (*LADDERS, *PLANTS, COMPILED_ROWS)
     if name not in known and is_folder(name):
         return (_saved_handle(name, spec),)
     if name not in known:
@@ -57,12 +61,29 @@ def ladder_handles(spec: SubjectSpec) -> tuple[Handle, ...]:
         return (Handle(f"ladder {name}{_along(axis)}", {"scheme": "ladder", **params}),)
     if spec.options:
         raise SubjectError("a planted ladder has no options")
+    if name == COMPILED_ROWS:
+        return (_compiled_handle(spec),)
     return tuple(
         Handle(
             f"ladder {name}" + (f" {seed}" if spec.seeds > 1 else ""),
             {"scheme": "ladder", "planted": name, "seed": seed},
         )
         for seed in range(spec.seeds)
+    )
+
+
+def _compiled_handle(spec: SubjectSpec) -> Handle:
+    """Nets of known mind: below the middle no table drives their answers, above it one does."""
+    if spec.seeds > 1:
+        raise SubjectError(f"{spec.ref} has {LEAST_SEEDS} nets of each size, and no seeds")
+    return Handle(
+        f"ladder {COMPILED_ROWS}",
+        {
+            "scheme": "ladder",
+            "programs": [IDLE] * (len(COMPILED_SIZES) // 2) + [ROWS] * (len(COMPILED_SIZES) // 2),
+            "sizes": list(COMPILED_SIZES),
+            "per-size": LEAST_SEEDS,
+        },
     )
 
 
@@ -107,6 +128,8 @@ def nets(ladder: Handle) -> tuple[tuple[Handle, ...], ...]:
     told = ladder.params
     if "saved" in told:
         return tuple(tuple(_saved(folder) for folder in rung) for rung in told["saved"])
+    if "programs" in told:
+        return _compiled(told["programs"], told["per-size"])
     seeds = range(told["first"], told["first"] + told["per-size"])
     return tuple(
         tuple(
@@ -119,9 +142,28 @@ def nets(ladder: Handle) -> tuple[tuple[Handle, ...], ...]:
     )
 
 
+def _compiled(programs: Sequence[str], seeds: int) -> tuple[tuple[Handle, ...], ...]:
+    """Compiled nets, each behind a rotation of its own."""
+    return tuple(
+        tuple(
+            Handle(
+                f"compiled {program} seed {seed}",
+                {"scheme": "compiled", "name": program, "seed": seed},
+            )
+            for seed in range(rung * seeds, (rung + 1) * seeds)
+        )
+        for rung, program in enumerate(programs)
+    )
+
+
 def _saved(folder: str) -> Handle:
     (net,) = net_handles(SubjectSpec(ref=f"knapsack:{folder}"))
     return net
+
+
+def is_compiled(ladder: Handle) -> bool:
+    """Whether a ladder's nets are written down, so that all that is known of them is a state."""
+    return "programs" in ladder.params
 
 
 def task(ladder: Handle) -> KnapsackTask:
