@@ -23,14 +23,18 @@ from pytest_mesa.experiments.scaling_frozen import freeze, gathered
 from pytest_mesa.experiments.scaling_state_cells import WIDEST, Carried, carried
 from pytest_mesa.registry.canonical import spec_sha
 from pytest_mesa.registry.errors import SpecErrors
+from pytest_mesa.registry.models import SubjectSpec
 from pytest_mesa.runs.cells import Result
 from pytest_mesa.runs.store import Store
 from pytest_mesa.subjects.base import Subject
 from pytest_mesa.subjects.decoder import untrained
 from pytest_mesa.subjects.errors import SubjectError
+from pytest_mesa.subjects.ladders import ladder_handles
 from pytest_mesa.subjects.load import load, trained
 from pytest_mesa.subjects.recipes import LADDERS, recipe, training_cell
 from pytest_mesa.verdicts.reasons import Reason
+from pytest_mesa.verdicts.scaling.ladder import Ladder
+from pytest_mesa.verdicts.scaling.reading import read_growth
 
 torch.set_num_threads(1)  # as a worker does; two would only wait for each other
 STAIRCASE = recipe("knapsack-staircase")
@@ -220,6 +224,41 @@ def test_a_table_holds_every_net_at_its_place() -> None:
     assert found["detail"]["interchange"]["accuracy"][5] == [0.15, 0.16, 0.17]
     assert found["detail"]["interchange"]["ceiling"][0] == pytest.approx([0.3] * 3)
     assert found["budget"] == 18
+
+
+def test_compiled_nets_make_a_ladder_that_jumps_in_what_rows_drive() -> None:
+    """Each net is hidden behind a rotation of its own, or one rung would be all."""
+    (cell,) = STUDY.plan(prediction(SPEC.replace("SUBJECT", "compiled-rows"))).subjects[0].inputs
+    assert {each.kind for each in cell.inputs} == {"ladder-state"} and len(cell.inputs) == 24
+    programs = [each.params["subject"]["name"] for each in cell.inputs]
+    assert programs == ["brute-force"] * 12 + ["prefix-dp"] * 12
+    assert sorted(each.params["subject"]["seed"] for each in cell.inputs) == list(range(24))
+    exchanged = [{"accuracy": 0.6, "rival": 0.5, "ceiling": 1.0}] * 3
+    results = [
+        Result(str(place), {"measures": {"interchange": score}, "weights_sha": "a"}, Path())
+        for place, score in enumerate([0.0, 0.001, -0.001] * 4 + [1.0, 0.999, 0.99] * 4)
+    ]
+    for each in results:
+        each.payload["exchanged"] = exchanged
+    found = scaling_state_cells.gather_states(cell.params, tuple(results), Path())
+    ladder = found["detail"]["ladder"]
+    steps = np.diff(ladder["decades"])
+    assert found["budget"] == 24 and steps == pytest.approx(0.286, abs=1e-3)
+    assert ladder["measures"]["interchange"][4] == [1.0, 0.999, 0.99]
+    assert found["detail"]["interchange"]["accuracy"] == [[0.6] * 3] * 8
+    jump = Ladder(np.array(ladder["decades"]), np.array(ladder["measures"]["interchange"]))
+    assert read_growth(jump, 0.29, 0.05).window.lower > 0.8
+
+
+@pytest.mark.parametrize("measures", ["[accuracy]", "[interchange, accuracy]"])
+def test_of_compiled_nets_nothing_else_is_known(measures: str) -> None:
+    text = SPEC.replace("SUBJECT", "compiled-rows").replace("[interchange]", measures)
+    if "interchange" not in measures:
+        text = PLAIN.replace("SUBJECT", "compiled-rows")
+    with pytest.raises(SubjectError, match="known by 'interchange' alone"):
+        STUDY.plan(prediction(text))
+    with pytest.raises(SubjectError, match="3 nets of each size, and no seeds"):
+        ladder_handles(SubjectSpec(ref="ladder:compiled-rows", seeds=2))
 
 
 def test_saved_nets_are_exchanged_along_their_ladder(
