@@ -206,7 +206,7 @@ def _withheld(readings: list[GrowthReading], rule: VerdictRule) -> Reason | None
         if Bounds(window.lower, window.upper).inside(rule.refuted):
             if not growth.held_out.step_wins:
                 return Reason.LADDER_TOO_COARSE
-        elif window.grown and _is_open(Bounds(*sorted((window.shown, window.hidden))), rule):
+        elif window.spaced and _is_open(Bounds(*sorted((window.shown, window.hidden))), rule):
             return Reason.LADDER_TOO_COARSE
     return None
 

@@ -85,6 +85,27 @@ def test_no_growth_is_said_where_more_seeds_would_not_help(
     assert verdict.outcome is Outcome.INCONCLUSIVE
 
 
+@pytest.mark.parametrize(
+    ("noise", "reason"), [(0.003, Reason.LADDER_TOO_COARSE), (0.2, None), (1.0, None)]
+)
+def test_a_ladder_is_too_coarse_where_spacing_leaves_more_open_than_noise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, noise: float, reason: Reason | None
+) -> None:
+    """Half of a narrow transition on either side of a rung: no number of seeds would tell."""
+    plant = scaling_cells.plant
+
+    def planted(curve: str, measures: Any, sharp: str, rng: np.random.Generator) -> Any:
+        scores = plant(curve, measures, sharp, rng)
+        if curve == FLAT:
+            half = np.array([0, 0, 0, 0.02, 0.5, 0.98, 1, 1])[:, None]
+            scores = {k: half + noise * rng.standard_normal(v.shape) for k, v in scores.items()}
+        return scores
+
+    monkeypatch.setattr(scaling_cells, "plant", planted)
+    evidence, _ = run(prediction(ALONE.replace("[interchange, accuracy]", "[accuracy]")), tmp_path)
+    assert evidence.subjects[0].withheld is reason
+
+
 def test_a_ladder_that_is_able_and_flat_ends_as_that(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -40,6 +40,16 @@ class Window:
     place: tuple[float, float]
     grown: bool
 
+    @property
+    def spaced(self) -> bool:
+        """Whether the distance of rungs leaves more open than the scatter of seeds does.
+
+        Where seeds leave more, ``shown`` and ``hidden`` are themselves too rough to say that
+        no number of them would do.
+        """
+        scatter = max(self.shown - self.lower, self.upper - self.hidden)
+        return self.grown and abs(self.hidden - self.shown) > scatter
+
 
 def sharpest_window(ladder: Ladder, decades: float, alpha: float) -> Window:
     """Bound the sharpest window's share at level ``alpha``.
