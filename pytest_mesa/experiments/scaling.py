@@ -39,6 +39,7 @@ from pytest_mesa.verdicts.scaling.ladder import Ladder
 from pytest_mesa.verdicts.scaling.names import BIMODAL
 from pytest_mesa.verdicts.scaling.paired import sharper_by
 from pytest_mesa.verdicts.scaling.reading import GrowthReading, read_growth, widest_seen
+from pytest_mesa.verdicts.scaling.window import SLACK
 
 CELLS = "pytest_mesa.experiments.scaling_cells"
 BESIDE, ALONE = "sharper-by", "sharpest-window"
@@ -120,7 +121,10 @@ def _ladder(prediction: Prediction, handle: Handle) -> Cell:
     states = state_cells(prediction, handle, nets)
     if ladders.is_compiled(handle):
         if experiment.followed != (STATE,):
-            raise SubjectError(f"{handle.label} is of nets that are known by '{STATE}' alone")
+            raise SubjectError(
+                f"{handle.label} is of nets that are known by '{STATE}' alone: follow nothing "
+                "else, or leave that ladder out"
+            )
         measured: tuple[Cell, ...] = ()
     else:
         measured = tuple(_net(prediction, handle, net) for net in nets)
@@ -154,8 +158,9 @@ def _net(prediction: Prediction, ladder: Handle, net: Handle) -> Cell:
         "paper": prediction.experiment.paper,
         "shown": prediction.competence.budget // ladder.params["per-size"],
         "seed": prediction.seed,
+        "draw": scaling_models.own_draw(net),
     }
-    return part_cell("ladder-net", 1, net, params, f"{CELLS}:net", "ladder")
+    return part_cell("ladder-net", 2, net, params, f"{CELLS}:net", "ladder")
 
 
 def _judged(prediction: Prediction, measurement: Measurement, level: float) -> Measurement:
@@ -181,7 +186,11 @@ def _judged(prediction: Prediction, measurement: Measurement, level: float) -> M
     if experiment.beside:
         # Seeds that break through one by one are no smooth measure to be sharper than.
         parted = growth[experiment.beside].parted
-        withheld, limit = Reason.BREAKTHROUGHS if parted else _ungrown(growth.values()), None
+        withheld = Reason.BREAKTHROUGHS if parted else _ungrown(growth.values())
+        if ladder(experiment.beside).spacing > experiment.window * (1 + SLACK):
+            # What happens between rungs that are further apart is nobody's share.
+            withheld = withheld or Reason.LADDER_TOO_COARSE
+        limit = None
     else:
         withheld = _withheld(list(growth.values()), rule)
         limit = _limit([ladder(name) for name in followed], experiment.window, share, rule)
@@ -213,7 +222,7 @@ def _withheld(readings: list[GrowthReading], rule: VerdictRule) -> Reason | None
 
 def _ungrown(readings: Iterable[GrowthReading]) -> Reason | None:
     """Why shares of a measure's change mean nothing, however many seeds there are."""
-    return Reason.NO_GROWTH if any(growth.change.trifling for growth in readings) else None
+    return Reason.NO_GROWTH if any(growth.change.none for growth in readings) else None
 
 
 def _is_open(without_noise: Bounds, rule: VerdictRule) -> bool:

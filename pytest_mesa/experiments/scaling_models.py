@@ -1,10 +1,9 @@
 """The parts of the kind ``scaling`` for ladders of released models.
 
 Models that read text are asked for the measures that the spec follows, and for no other, each
-under the wordings that it solves best. All are asked the same instances, and as many of them:
-a small model is expected to be unable, and one that were asked less for it would differ from
-its larger neighbours by the instances, which all of its size share, so that no spread of seeds
-would show it. What a clearly unable one is spared is most of its competence, which counts of
+under the wordings that it solves best. All are asked as many instances, each model its own: a
+small one is expected to be unable, and to know it less well for that would make its size noisier
+than the others. What a clearly unable one is spared is most of its competence, which counts of
 the largest alone.
 
 No scripted model is a control here, since a script has no size, and its ladder no growth to be
@@ -68,6 +67,12 @@ def gathering(prediction: Prediction, ladder: Handle, nets: Sequence[tuple[Cell,
     )
 
 
+def own_draw(net: Handle) -> int:
+    """A number of a net's own, for the instances that it is asked, wherever it stands."""
+    (made,) = net.inputs
+    return int(made.key[:8], 16)
+
+
 def _parts(prediction: Prediction, net: Handle, followed: set[str]) -> tuple[Cell, ...]:
     """One model's competence, and what is followed of it."""
     parts = [in_words.competence(prediction, net)]
@@ -80,7 +85,11 @@ def _parts(prediction: Prediction, net: Handle, followed: set[str]) -> tuple[Cel
 
 def _behaviour(prediction: Prediction, net: Handle) -> Cell:
     experiment = prediction.experiment
-    params = {"count": experiment.words.budget, "paper": experiment.paper}
+    params = {
+        "count": experiment.words.budget,
+        "paper": experiment.paper,
+        "draw": own_draw(net),
+    }
     chosen = (in_words.wordings(prediction, net),)
     return in_words.part("words-worth", prediction, net, params, f"{CELLS}:behaviour", chosen)
 
@@ -89,6 +98,7 @@ def _inside(prediction: Prediction, net: Handle) -> Cell:
     params = {
         "counts": in_words.split(prediction.experiment.words.probed),
         "precision": "exact",
+        "draw": own_draw(net),
     }
     chosen = (in_words.wordings(prediction, net),)
     return in_words.part("words-inside", prediction, net, params, f"{CELLS}:inside", chosen)

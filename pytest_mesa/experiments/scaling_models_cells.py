@@ -30,7 +30,7 @@ Payload = dict[str, Any]
 def behaviour(params: Mapping[str, Json], inputs: tuple[Result, ...], _folder: Path) -> Payload:
     """What a model's answers are worth, averaged over the wordings that were kept."""
     model, ways, _ = subject_of(params, inputs)
-    fresh = draw(task_of(params), params["count"], rng_of(params, BEHAVIOUR_STREAM))
+    fresh = draw(task_of(params), params["count"], rng_of(params, params["draw"], BEHAVIOUR_STREAM))
     scored = [worth(way.answer_logits(fresh), fresh, params["paper"])[0] for way in ways]
     measures = {name: fmean(score[name] for score in scored) for name in scored[0]}
     return {"measures": measures, "parameters": _parameters(model)}
@@ -48,7 +48,7 @@ def inside(params: Mapping[str, Json], inputs: tuple[Result, ...], _folder: Path
     model, ways, _ = subject_of(params, inputs)
     if not hasattr(model, "stream"):
         raise SubjectError(f"{model.label} has no inside that could be probed")
-    rng = rng_of(params, PROBE_STREAM)
+    rng = rng_of(params, params["draw"], PROBE_STREAM)
     instances = distinct_instances(task_of(params), sum(params["counts"]), rng)
     streams, baseline = learned(params, model, ways[0], instances, rng)
     split = Split.of(*params["counts"])

@@ -15,7 +15,8 @@ REGISTRY_ALPHA = 0.05
 _LEGEND = f"""\
 **pass**: the claim is upheld, its bounds lie in the predicted region. **fail**: it is refuted.
 **inconclusive**: neither, for the reason given. **error**: the run broke, which says nothing
-about the claim. Bounds hold at each prediction's own alpha, however often they were looked at.
+about the claim. Bounds hold at each prediction's own alpha, however often scores were looked at;
+those over nets of a ladder hold for each record by itself.
 **e-BH**: the conclusion survives among all of them at a false discovery rate of
 {REGISTRY_ALPHA:g}. *Exploratory*: the spec was not locked as it was run."""
 

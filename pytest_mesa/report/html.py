@@ -23,8 +23,9 @@ _CAPTION = "The newest verdict on each claim and line-up"
 _LEGEND = (
     "pass: the claim is upheld, its bounds lie in the predicted region. fail: it is refuted. "
     "inconclusive: neither, for the reason given. error: the run broke, which says nothing "
-    "about the claim. Bounds hold at each prediction's own alpha, however often they were "
-    "looked at. e-BH: the conclusion survives among all in this table at a false discovery "
+    "about the claim. Bounds hold at each prediction's own alpha, however often scores were "
+    "looked at; those over nets of a ladder hold for each record by itself. "
+    "e-BH: the conclusion survives among all in this table at a false discovery "
     f"rate of {REGISTRY_ALPHA:g}. Exploratory: the spec was not locked as it was run."
 )
 

@@ -60,7 +60,7 @@ def ladder_handles(spec: SubjectSpec) -> tuple[Handle, ...]:
             params["sizes"] = list(sizes)
         return (Handle(f"ladder {name}{_along(axis)}", {"scheme": "ladder", **params}),)
     if spec.options:
-        raise SubjectError("a planted ladder has no options")
+        raise SubjectError(f"{spec.ref} has no options")
     if name == COMPILED_ROWS:
         return (_compiled_handle(spec),)
     return tuple(

@@ -109,6 +109,9 @@ _REMEDIES = {
         "nothing more to draw: the estimate lies between the regions, "
         "where the prediction takes no side"
     ),
-    Reason.BUDGET_SPENT: "register a larger budget: the interval still reaches across an edge",
+    Reason.BUDGET_SPENT: (
+        "register a larger budget, or more nets where bounds are over nets: the interval still "
+        "reaches across an edge"
+    ),
     Reason.INTERVAL_STRADDLES: "draw more scores: the budget is not spent yet",
 }

@@ -198,13 +198,13 @@ def test_a_net_that_is_exact_scores_best_at_everything(tmp_path: Path) -> None:
             return 50.0 * torch.nn.functional.one_hot(torch.from_numpy(optimum(instances)), 60)
 
     net = untrained(LADDERS["knapsack-fixed-steps"][0], 0)
-    measures, right = scaling_cells.behaviour(Exact("exact", net), TASK, 20, 0)
+    measures, right = scaling_cells.behaviour(Exact("exact", net), TASK, 20, (0,))
     assert measures == pytest.approx(
         {"log-likelihood": 0.0, "optimum-probability": 1.0, "regret-closed": 1.0}
         | {"accuracy": 1.0, "papers": 1.0}
     )
     assert right.all()
-    chance, _ = scaling_cells.behaviour(Subject("untrained", net), TASK, 20, 0)
+    chance, _ = scaling_cells.behaviour(Subject("untrained", net), TASK, 20, (0,))
     assert chance["papers"] == 0.0 and chance["regret-closed"] < 0
 
 
@@ -213,7 +213,7 @@ def test_an_untrained_net_holds_no_more_than_its_twin(monkeypatch: pytest.Monkey
         monkeypatch.setattr(scaling_cells, name, count)
     recipe = LADDERS["knapsack-fixed-steps"][4]
     nets = [Subject("net", untrained(recipe, 0)) for _ in range(2)]
-    assert abs(scaling_cells.decodability(*nets, TASK, 0)) < 0.05
+    assert abs(scaling_cells.decodability(*nets, TASK, (0,))) < 0.05
 
 
 def test_ladders_span_two_decades_in_even_steps() -> None:
@@ -242,6 +242,17 @@ def test_compute_is_spent_by_nets_near_the_best_size() -> None:
     assert np.ptp(np.diff(sizes)) < 0.03 and sizes[-1] - sizes[0] > 0.8
     (handle,) = ladders.ladder_handles(SubjectSpec(ref="ladder:knapsack-compute-optimal"))
     assert handle.label.endswith("by compute") and handle.params["sizes"] == list(budgets)
+
+
+def test_each_net_is_asked_instances_of_its_own_wherever_it_stands() -> None:
+    """Or an error of the draw would be all nets' alike, and no number of them would show it."""
+    spec = BESIDE.replace("SUBJECT", "knapsack-scaled-steps")
+    (cell,) = STUDY.plan(prediction(spec)).subjects[0].inputs
+    draws = [net.params["draw"] for net in cell.inputs]
+    assert len(set(draws)) == len(draws) == 40
+    fewer = spec.replace('-steps"}', '-steps", options: {first-seed: 1, seeds-per-size: 3}}')
+    (some,) = STUDY.plan(prediction(fewer)).subjects[0].inputs
+    assert {net.params["draw"] for net in some.inputs} < set(draws)
 
 
 def parameters(recipe: Recipe) -> int:
@@ -288,7 +299,7 @@ def test_a_ladder_takes_as_many_fresh_seeds_as_asked_for(tiny: str) -> None:
         (SUBJECT, f"{NETS}, options: {{seeds: 3}}", "no option 'seeds'; it has first-seed"),
         (SUBJECT, f"{NETS}, options: {{seeds-per-size: 2}}", "a whole number from 3 to 1000"),
         (SUBJECT, f"{NETS}, options: {{first-seed: true}}", "a whole number from 0"),
-        (SUBJECT, f"{SUBJECT}, options: {{first-seed: 3}}", "a planted ladder has no options"),
+        (SUBJECT, f"{SUBJECT}, options: {{first-seed: 3}}", "ladder:planted-smooth has no options"),
     ],
 )
 def test_what_is_no_ladder_is_refused(old: str, new: str, said: str) -> None:

@@ -85,6 +85,31 @@ def test_no_growth_is_said_where_more_seeds_would_not_help(
     assert verdict.outcome is Outcome.INCONCLUSIVE
 
 
+@pytest.mark.parametrize("text", [ALONE, BESIDE])
+def test_a_fall_is_no_growth(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    """Or a claim that more and more is done inside would be upheld by less and less."""
+    plant = scaling_cells.plant
+
+    def planted(curve: str, measures: Any, sharp: str, rng: np.random.Generator) -> Any:
+        scores = plant(SMOOTH if curve == FLAT else curve, measures, sharp, rng)
+        return {k: 1 - v if curve == FLAT else v for k, v in scores.items()}
+
+    monkeypatch.setattr(scaling_cells, "plant", planted)
+    evidence, _ = run(prediction(text), tmp_path)
+    assert evidence.subjects[0].withheld is Reason.NO_GROWTH
+
+
+def test_rungs_further_apart_than_the_window_say_nothing_of_two_measures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A jump in the wide gap would be nobody's share, and the other measure seem the sharper."""
+    decades = scaling_cells.DECADES.copy()
+    decades[4:] += 0.3
+    monkeypatch.setattr(scaling_cells, "DECADES", decades)
+    evidence, _ = run(prediction(BESIDE), tmp_path)
+    assert evidence.subjects[0].withheld is Reason.LADDER_TOO_COARSE
+
+
 @pytest.mark.parametrize(
     ("noise", "reason"), [(0.003, Reason.LADDER_TOO_COARSE), (0.2, None), (1.0, None)]
 )

@@ -277,6 +277,7 @@ WAYS = [
     for chat in (False, True)
 ]
 ASK = {"subject": {}, "own": 0, "task": TASK.model_dump(), "seed": 0, "count": 60, "paper": 20}
+ASK["draw"] = 5
 
 
 def worth(ways: list[dict[str, Any]]) -> dict[str, float]:

@@ -147,11 +147,11 @@ def test_flat_ladders_say_nothing() -> None:
     assert not breakthroughs(flat).seen
 
 
-def test_a_measure_that_falls_is_read_as_one_that_grows() -> None:
+def test_a_measure_that_falls_has_not_grown() -> None:
     ladder = planted(PLANTED_STEP, 3)
     fallen = Ladder(DECADES, -ladder.scores)
-    up, down = (sharpest_window(each, WINDOW, 0.05) for each in (ladder, fallen))
-    assert (down.lower, down.upper) == pytest.approx((up.lower, up.upper))
+    down = sharpest_window(fallen, WINDOW, 0.05)
+    assert not down.grown and (down.lower, down.upper) == (0.0, 1.0)
     assert transition(fallen, 0.05).width == pytest.approx(transition(ladder, 0.05).width)
 
 

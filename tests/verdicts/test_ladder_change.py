@@ -41,28 +41,38 @@ def test_the_bounds_hold_the_change_as_often_as_they_say(end: float) -> None:
         (0.02, 0.002, True),
         (0.0, 0.1, False),  # too noisy to say: more seeds would
         (0.2, 0.005, False),
-        (-0.2, 0.005, False),  # a fall is a change as well
+        (-0.2, 0.005, True),  # a fall is no growth
+        (-0.2, 0.3, False),
     ],
 )
 def test_a_trifle_is_told_from_noise_and_from_growth(
     end: float, noise: float, expected: bool
 ) -> None:
-    told = [whole_change(ladder(end, noise, i), 0.05).trifling for i in range(40)]
+    told = [whole_change(ladder(end, noise, i), 0.05).none for i in range(40)]
     assert np.mean([each is expected for each in told]) >= 0.95
 
 
 def test_a_change_of_a_trifle_or_more_is_seldom_called_one() -> None:
     """The error that the level is of: what has grown by so much is said to have not."""
-    called = [whole_change(ladder(TRIFLE, 0.02, i, 12), 0.1).trifling for i in range(SIMULATED)]
+    called = [whole_change(ladder(TRIFLE, 0.02, i, 12), 0.1).none for i in range(SIMULATED)]
     assert np.mean(called) <= 0.05 + 0.03
 
 
 @given(st.floats(-1, 1), st.floats(0, 1), st.floats(0.1, 10))
 def test_wider_bounds_are_never_more_sure(estimate: float, half: float, factor: float) -> None:
-    narrow = Change(estimate, estimate - half, estimate + half)
-    wide = Change(estimate, estimate - half * (1 + factor), estimate + half * (1 + factor))
-    assert narrow.trifling or not wide.trifling
-    assert narrow.trifling == Change(-estimate, -narrow.upper, -narrow.lower).trifling
+    narrow, wide = (
+        Change(estimate, estimate - reach, estimate + reach, estimate + reach)
+        for reach in (half, half * (1 + factor))
+    )
+    assert narrow.none or not wide.none
+
+
+def test_what_rises_between_the_ends_has_grown() -> None:
+    """Nets that arrive halfway and fall back are no ladder along which nothing grew."""
+    rng = np.random.default_rng(4)
+    arch = np.array([0.1, 0.1, 0.1, 0.9, 0.9, 0.9, 0.1, 0.1])[:, None]
+    change = whole_change(Ladder(DECADES, arch + 0.005 * rng.standard_normal((8, 5))), 0.05)
+    assert abs(change.estimate) < TRIFLE < change.highest and not change.none
 
 
 def test_a_reading_holds_the_change_and_parts_no_seeds_over_a_trifle() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import sqrt
 
+import numpy as np
+
 from pytest_mesa.verdicts.scaling.ladder import Ladder
 
 # In the measure's own unit: a twentieth of a share's whole range, or of a nat, which is what
@@ -15,24 +17,34 @@ TRIFLE = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """The last rung's mean less the first's, with its bounds over seeds."""
+    """The last rung's mean less the first's, with its bounds over seeds.
+
+    ``highest`` bounds from above how far any rung rises over the first.
+    """
 
     estimate: float
     lower: float
     upper: float
+    highest: float
 
     @property
-    def trifling(self) -> bool:
-        """Whether the change is conclusively next to nothing, whichever way it goes.
+    def none(self) -> bool:
+        """Whether next to nothing grew, conclusively and at every rung; a fall is no growth.
 
-        Not whether it can't be told from nothing: where seeds scatter too widely to say, more
-        of them would. Shares of a trifle mean nothing, however well its sign is known.
+        Not whether growth can't be told from nothing: where seeds scatter too widely to say,
+        more of them would. Shares of a trifle mean nothing, however well its sign is known.
         """
-        return max(abs(self.lower), abs(self.upper)) < TRIFLE
+        return self.highest < TRIFLE
 
 
 def whole_change(ladder: Ladder, alpha: float) -> Change:
-    """Bound the whole change at level ``alpha``, half of it on each side."""
+    """Bound the whole change at level ``alpha``, half of it on each side.
+
+    The rises of single rungs are bounded all at once, at half of ``alpha``, too.
+    """
     estimate = float(ladder.means[-1] - ladder.means[0])
     half = ladder.reach(alpha, 1) * sqrt(ladder.variances[0] + ladder.variances[-1])
-    return Change(estimate, estimate - half, estimate + half)
+    rises = ladder.means[1:] - ladder.means[0]
+    reach = ladder.reach(alpha, len(rises))
+    highest = rises + reach * np.sqrt(ladder.variances[1:] + ladder.variances[0])
+    return Change(estimate, estimate - half, estimate + half, float(highest.max()))

@@ -22,7 +22,9 @@ def sharper_by(
 ) -> tuple[float, float, float]:
     """How much greater a ladder's largest share is than another's, with its bounds.
 
-    The largest share of the whole change between rungs that lie within ``window`` decades.
+    The largest share of the whole change between rungs that lie within ``window`` decades. It
+    is of rungs alone: of two curves that are as sharp, and sharper than rungs stand apart, the
+    one that jumps between two rungs shows more than the one that jumps across a third.
     Both measures are of the same nets, seed by seed, so the bounds are of the difference
     itself; each side gets half of ``alpha``.
 
@@ -30,8 +32,8 @@ def sharper_by(
     measure, and the one that is largest for a few seeds is taken for all the others. The
     other measure's largest share may be on any stretch. The difference to each is bounded,
     and the least bound is too high only where that to the truly largest is. From above the
-    two change places. Where either measure does not conclusively change from the first rung
-    to the last, shares of its change mean nothing, and the bounds are the whole range.
+    two change places. Where either measure does not conclusively grow from the first rung
+    to the last, shares of its growth mean nothing, and the bounds are the whole range.
     """
     spans = spans_within(ladder.decades, window)
     estimate = _largest(ladder.means, spans) - _largest(beside.means, spans)
@@ -70,9 +72,9 @@ def _share(
 
 
 def _grown(scores: Float[np.ndarray, "rung seed"], reach: float) -> bool:
-    """Whether the last rung differs from the first by so much that shares are well known."""
+    """Whether the last rung is higher than the first by so much that shares are well known."""
     variances, means = mean_variances(scores), scores.mean(axis=1)
-    return bool(abs(means[-1] - means[0]) > 2 * reach * sqrt(variances[0] + variances[-1]))
+    return bool(means[-1] - means[0] > 2 * reach * sqrt(variances[0] + variances[-1]))
 
 
 def _least_excess(

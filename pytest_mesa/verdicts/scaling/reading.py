@@ -30,7 +30,7 @@ class GrowthReading:
     @property
     def parted(self) -> bool:
         """Whether seeds part as nets do that jump, and over more than a trifle."""
-        return self.breakthroughs.seen and not self.change.trifling
+        return self.breakthroughs.seen and not self.change.none
 
     def to_json(self) -> dict[str, Any]:
         """The reading as a record holds it."""

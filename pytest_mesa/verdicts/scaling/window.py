@@ -28,8 +28,8 @@ class Window:
     between two rungs that enclose one, so a curve that is monotone between rungs has at most
     that. ``lower`` and ``upper`` bound these two from below and above over seeds. ``share`` is
     the curve's own where it is straight between rungs. ``place`` is where ``shown`` is, in
-    decades. ``grown`` tells whether the last rung conclusively differs from the first; where
-    it does not, shares of the change mean nothing and the bounds are the whole range.
+    decades. ``grown`` tells whether the last rung is conclusively higher than the first; where
+    it is not, shares of growth mean nothing and the bounds are the whole range.
     """
 
     share: float
@@ -101,9 +101,9 @@ def spans_around(decades: Float[np.ndarray, " rung"], window: float) -> tuple[Sp
 
 
 def _grown(ladder: Ladder, reach: float) -> bool:
-    """Whether the last rung conclusively differs from the first."""
+    """Whether the last rung is conclusively higher than the first: every measure is of more."""
     error = sqrt(ladder.variances[0] + ladder.variances[-1])
-    return bool(abs(ladder.means[-1] - ladder.means[0]) > reach * error)
+    return bool(ladder.means[-1] - ladder.means[0] > reach * error)
 
 
 def _share(ladder: Ladder, span: Span) -> float:
