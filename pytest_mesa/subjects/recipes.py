@@ -97,7 +97,7 @@ FINE_WIDTHS = (
 LADDER_SEEDS = 5
 # What eight nets may cost each, in parameters times steps: two decades, evenly spaced. Their
 # widths have 1,926 to 12,374 parameters, near the best size for so much: in a pilot
-# (benchmarks/isoflops.py) 2,300 parameters were best for 4e6, 7,500 for 4e7, 11,000 for 2e8.
+# (benchmarks/isoflops.py) about 2,300 were best for 4e6, 7,500 for 4e7, 14,000 or less for 2e8.
 BUDGETS = tuple(float(f"{2e6 * 100 ** (rung / 7):.3g}") for rung in range(8))
 BEST_WIDTHS = (
     *((6, 30), (7, 35), (9, 35), (11, 37)),
