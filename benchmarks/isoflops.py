@@ -6,7 +6,7 @@ Compute is parameters times steps: batches are alike, and six times their tokens
 floating-point operations. For each budget nets of several widths are trained until it is spent,
 one seed each, and a parabola through their log-likelihoods in log parameters gives the best
 size (approach 2 of Hoffmann et al. 2022, arXiv:2203.15556). The line through the best sizes
-says how steps go with size: the ladder ``knapsack-compute-optimal`` takes its steps from it.
+says how steps go with size; the nets of the ladder ``knapsack-compute-optimal`` lie near it.
 The default budgets take some 20 minutes on one core.
 """
 

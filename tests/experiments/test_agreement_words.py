@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from holding_model import Holding
 from study_runs import means, prediction, results_of, run
 from torch import Tensor
 
@@ -248,35 +249,14 @@ def test_nothing_written_and_no_number_are_counted() -> None:
     }
 
 
-class Inside(ScriptedModel):
+def inside(*, knows: bool = True) -> Holding:
     """Holds one aspect in one layer, and noise in the other."""
-
-    label = "inside"
-
-    def __init__(self, *, knows: bool = True) -> None:
-        super().__init__("exact")
-        self.knows = knows
-        self.stream = self
-
-    def encode(self, prompts: Sequence[str]) -> tuple[Tensor, Tensor, Tensor]:
-        lengths = torch.tensor([len(prompt) % 5 + 2 for prompt in prompts])
-        ids = torch.zeros(len(prompts), 6, dtype=torch.long)
-        self._posed = [words.read(prompt)[1] for prompt in prompts]
-        self._lengths = lengths
-        return ids, ids == 0, lengths
-
-    def capture(self, ids: Tensor, _mask: Tensor) -> Tensor:
-        generator = torch.Generator().manual_seed(int(self._posed[0].values.sum()))
-        stream = torch.randn(2, *ids.shape, 400, generator=generator)
-        for row, instance in enumerate(self._posed):
-            known = torch.from_numpy(aspects.ratio_order(instance)[0])
-            stream[1, row, self._lengths[row] - 1, :3] = known.float() * 20 * self.knows
-        return stream
+    return Holding(lambda instance: aspects.ratio_order(instance)[0], 400, knows=float(knows))
 
 
 def test_an_aspect_held_where_the_prompt_ends_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(asking, "load", lambda *_a, **_k: Inside())
-    monkeypatch.setattr(probes, "shuffled", lambda *_a: Inside(knows=False))
+    monkeypatch.setattr(asking, "load", lambda *_a, **_k: inside())
+    monkeypatch.setattr(probes, "shuffled", lambda *_a: inside(knows=False))
     kept = [{"template": "list", "shots": 0, "chat": False}]
     able = {"competence": {"metric": "accuracy", "at_least": 0.9, "budget": 200}, "alpha": 0.05}
     params = {"subject": {}, "own": 0, "task": TASK.model_dump(), "seed": 0, "alpha": 0.05}

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -248,6 +249,31 @@ def test_compiled_nets_make_a_ladder_that_jumps_in_what_rows_drive() -> None:
     assert found["detail"]["interchange"]["accuracy"] == [[0.6] * 3] * 8
     jump = Ladder(np.array(ladder["decades"]), np.array(ladder["measures"]["interchange"]))
     assert read_growth(jump, 0.29, 0.05).window.lower > 0.8
+
+
+@pytest.mark.parametrize(
+    ("blind", "reason"), [(False, Reason.NOT_COMPETENT), (True, Reason.CONTROL_MISSED)]
+)
+def test_swaps_that_find_nothing_anywhere_miss_their_control(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, blind: bool, reason: Reason
+) -> None:
+    """Or nothing would be said to grow by whatever could not have seen it."""
+
+    def named(params: dict[str, Any], *_: Any) -> SimpleNamespace:
+        return SimpleNamespace(label=params["name"], weights_sha=str(params["seed"]))
+
+    def told(net: SimpleNamespace, *_: Any) -> Carried:
+        return Carried(1.0 if net.label == "prefix-dp" and not blind else 0.5, 0.5, 1.0)
+
+    monkeypatch.setattr(scaling_state_cells, "load", named)  # compiling 24 nets takes a minute
+    monkeypatch.setattr(scaling_state_cells, "carried", told)
+    controls = '{ref: "ladder:planted-step"}, {ref: "ladder:compiled-rows"}'
+    text = SPEC.replace('{ref: "ladder:planted-step"}', controls)
+    evidence, verdict = run(prediction(text.replace("SUBJECT", "planted-smooth")), tmp_path)
+    assert [control.ok for control in verdict.controls] == [True, not blind, True]
+    assert evidence.must_detect[1].withheld is (Reason.NO_GROWTH if blind else None)
+    # A planted subject holds no nets that could be able at anything.
+    assert verdict.reason is reason
 
 
 @pytest.mark.parametrize("measures", ["[accuracy]", "[interchange, accuracy]"])

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 import tiny_models
 import torch
+from holding_model import Holding
 from hypothesis import given
 from hypothesis import strategies as st
 from study_runs import prediction, results_of, run
@@ -32,6 +33,10 @@ from pytest_mesa.subjects.listed_references import listed
 from pytest_mesa.subjects.opening import open_model
 from pytest_mesa.subjects.scripted import ScriptedModel
 from pytest_mesa.tasks.knapsack import aspects, words
+from pytest_mesa.tasks.knapsack.instances import Instances
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
 FROZEN = Path(__file__).parents[2] / "fixtures"
 SPEC = """\
@@ -316,38 +321,20 @@ def test_measures_are_averaged_over_the_wordings_kept(monkeypatch: pytest.Monkey
     assert both == pytest.approx({name: (one[name] + other[name]) / 2 for name in one})
 
 
-class Inside(Sized):
-    """Holds what it is told to of two quantities in one layer, and noise in the other."""
+def holding(*, knows: float = 1.0) -> Holding:
+    """Holds two of the quantities that are followed."""
 
-    label = "inside"
+    def held(instance: Instances) -> Float[np.ndarray, " quantity"]:
+        return np.concatenate(
+            [aspects.ASPECTS[name](instance)[0] for name in ("ratio-order", "best-item")]
+        )
 
-    def __init__(self, *, knows: float = 1.0) -> None:
-        super().__init__("exact")
-        self.knows = knows
-        self.stream = self
-
-    def encode(self, prompts: Sequence[str]) -> tuple[Tensor, Tensor, Tensor]:
-        lengths = torch.tensor([len(prompt) % 5 + 2 for prompt in prompts])
-        ids = torch.zeros(len(prompts), 6, dtype=torch.long)
-        self._posed = [words.read(prompt)[1] for prompt in prompts]
-        self._lengths = lengths
-        return ids, ids == 0, lengths
-
-    def capture(self, ids: Tensor, _mask: Tensor) -> Tensor:
-        generator = torch.Generator().manual_seed(int(self._posed[0].values.sum()))
-        stream = torch.randn(2, *ids.shape, 40, generator=generator)
-        for row, instance in enumerate(self._posed):
-            known = np.concatenate(
-                [aspects.ASPECTS[name](instance)[0] for name in ("ratio-order", "best-item")]
-            )
-            place = self._lengths[row] - 1
-            stream[1, row, place, : len(known)] = torch.from_numpy(known).float() * 20 * self.knows
-        return stream
+    return Holding(held, 40, knows=knows)
 
 
 def decoded(monkeypatch: pytest.MonkeyPatch, model: Any) -> float:
     monkeypatch.setattr(asking, "load", lambda *_a, **_k: model)
-    monkeypatch.setattr(probes, "shuffled", lambda *_a: Inside(knows=0))
+    monkeypatch.setattr(probes, "shuffled", lambda *_a: holding(knows=0))
     params = ASK | {"counts": [400, 100, 200], "precision": "exact"}
     kept = Result("c", {"kept": [{"template": "list", "shots": 0, "chat": False}]}, Path())
     found = scaling_models_cells.inside(params, (kept,), Path())
@@ -357,8 +344,8 @@ def decoded(monkeypatch: pytest.MonkeyPatch, model: Any) -> float:
 
 def test_what_a_model_holds_where_a_prompt_ends_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
     # Two of the four quantities that are followed.
-    assert 0.4 < decoded(monkeypatch, Inside()) < 0.75
-    assert abs(decoded(monkeypatch, Inside(knows=0))) < 0.05
+    assert 0.4 < decoded(monkeypatch, holding()) < 0.75
+    assert abs(decoded(monkeypatch, holding(knows=0))) < 0.05
     with pytest.raises(SubjectError, match="scripted exact has no inside that could be probed"):
         decoded(monkeypatch, Sized("exact"))
 

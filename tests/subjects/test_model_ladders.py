@@ -140,9 +140,17 @@ def test_what_is_no_ladder_is_told_before_anything_is_loaded(
         model_ladders.check("ladder:" + ";".join(texts))
 
 
-@pytest.mark.parametrize("count", [18, 21, 24, 27, 28, 30])
-def test_as_many_models_as_can_be_of_equal_sizes_are_taken(count: int) -> None:
-    model_ladders.refuse_count([str(index) for index in range(count)])
+@pytest.mark.parametrize("count", range(1, 61))
+def test_as_many_models_are_taken_as_can_be_of_equal_sizes(count: int) -> None:
+    """By trying every ladder that there could be."""
+    could_be = any(sizes * seeds == count for sizes in range(6, 61) for seeds in range(3, 61))
+    try:
+        model_ladders.refuse_count([str(index) for index in range(count)])
+    except UnsuitedError:
+        taken = False
+    else:
+        taken = True
+    assert taken is could_be
 
 
 def test_a_model_stands_in_a_ladder_once(saved: list[str], tmp_path: Path) -> None:

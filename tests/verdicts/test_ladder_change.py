@@ -80,6 +80,7 @@ def test_a_reading_holds_the_change_and_parts_no_seeds_over_a_trifle() -> None:
     change = told.to_json()["change"]
     assert change["bounds"][0] < change["estimate"] < change["bounds"][1]
     assert change["estimate"] == pytest.approx(0.8, abs=0.05)
+    assert change["estimate"] < change["highest_rise"] < 0.95
     rng = np.random.default_rng(3)
     jumps = (rng.random((8, 12)) < np.linspace(0, 1, 8)[:, None]).astype(float)
     for size, parted in ((1.0, True), (0.01, False)):

@@ -39,6 +39,7 @@ class GrowthReading:
             "change": {
                 "estimate": round(change.estimate, 4),
                 "bounds": [round(change.lower, 4), round(change.upper, 4)],
+                "highest_rise": round(change.highest, 4),
             },
             "window": {
                 "share": round(window.share, 4),
